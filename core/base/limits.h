@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CHQ_CORE_BASE_LIMITS_H
+#define CHQ_CORE_BASE_LIMITS_H
+
+/* Every limit of Chasqui, by part. A parser checks these before it allocates. Units and bounds come last. */
+
+/* core/wire */
+#define CHQ_CBOR_DEPTH_MAX       16
+#define CHQ_FRAME_BYTES_MAX      (64 * 1024) /* one WebSocket message, either way */
+#define CHQ_TEXT_ERROR_BYTES_MAX 256 /* human text inside an ERROR frame */
+
+/* core/identity */
+#define CHQ_HANDLE_CHARS_MIN      2
+#define CHQ_HANDLE_CHARS_MAX      32
+#define CHQ_DEVICES_MAX           10
+#define CHQ_HOME_RELAYS_MAX       3
+#define CHQ_DEVICE_LIST_BYTES_MAX 4096
+#define CHQ_RECOVERY_WORDS        24
+
+/* core/session (messaging.md section 6: libsignal's limits) */
+#define CHQ_SESSION_SKIPPED_KEYS_MAX 2000
+#define CHQ_SESSION_FORWARD_JUMP_MAX 25000
+#define CHQ_SESSION_REKEY_MESSAGES   50
+#define CHQ_SESSION_REKEY_DAYS       7
+#define CHQ_SESSION_SKIPPED_DAYS     30
+#define CHQ_ENVELOPE_BYTES_MAX       16384 /* largest padding bucket: 256, 1024, 4096, 16384 */
+#define CHQ_TEXT_BYTES_MAX           12288 /* one text message, UTF-8; bigger content goes as a file */
+#define CHQ_ONE_TIME_PREKEYS_MAX     100
+
+/* relay */
+#define CHQ_QUEUE_MESSAGES_MAX        4096
+#define CHQ_QUEUE_BYTES_MAX           (16 * 1024 * 1024)
+#define CHQ_QUEUES_PER_CONNECTION_MAX 4096
+#define CHQ_RETENTION_DAYS            30
+#define CHQ_STUN_BYTES_MAX            1500
+
+/* payment */
+#define CHQ_QUANTUM_BYTES_DEFAULT          65536
+#define CHQ_TOKENS_PER_CHANNEL_MAX         (1u << 20)
+#define CHQ_TOKEN_STEPS_PER_SETTLEMENT_MAX 1024
+
+/* ledger */
+#define CHQ_CHAIN_ID_CHARS_MAX        50 /* CometBFT's MaxChainIDLen */
+#define CHQ_BATCH_BYTES_MAX           (512 * 1024)
+#define CHQ_BATCH_OPERATIONS_MAX      1024
+#define CHQ_SETTLEMENTS_PER_BATCH_MAX 8190
+#define CHQ_LEDGER_FRAME_BYTES_MAX    (1024 * 1024)
+#define CHQ_PROOF_SIBLINGS_MAX        256
+#define CHQ_MICROCREDIT_SUPPLY_MAX    INT64_C(4000000000000000000)
+#define CHQ_VALIDATORS_MAX            150
+
+#endif
