@@ -34,6 +34,20 @@
 #define CHQ_RETENTION_DAYS            30
 #define CHQ_STUN_BYTES_MAX            1500
 
+/* relay/turn */
+#define CHQ_TURN_REALM_BYTES_MAX      8 /* so that a 401 is at most 1.5 times its request on the wire */
+#define CHQ_TURN_USERNAME_BYTES_MAX   128
+#define CHQ_TURN_PASSWORD_BYTES_MAX   128
+#define CHQ_TURN_PERMISSIONS_MAX      64 /* per allocation */
+#define CHQ_TURN_CHANNELS_MAX         64 /* per allocation */
+#define CHQ_TURN_ALLOWED_PREFIXES_MAX 32
+#define CHQ_TURN_LIFETIME_DEFAULT_S   600
+#define CHQ_TURN_LIFETIME_MAX_S       3600
+#define CHQ_TURN_PERMISSION_S         300
+#define CHQ_TURN_CHANNEL_S            600
+#define CHQ_TURN_CHANNEL_GRACE_S      300 /* an expired channel is kept from other peers this long */
+#define CHQ_TURN_NONCE_S              600
+
 /* payment */
 #define CHQ_QUANTUM_BYTES_DEFAULT          65536
 #define CHQ_TOKENS_PER_CHANNEL_MAX         (1u << 20)
