@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# ./run bench: every tests/bench/AREA/bench.sh gets the release build and prints one JSON object a line.
+
+run_bench() {
+    local json=no only='' arg script area log out=build/bench/results.jsonl rc=0
+    for arg in "$@"; do
+        case $arg in
+            --json) json=yes ;;
+            -*) fail "usage: ./run bench [NAME] [--json]" ;;
+            *) only=$arg ;;
+        esac
+    done
+    {
+        setup_for build run test && build_preset release || return 1
+    } >&2
+    mkdir -p build/bench
+    : >$out
+    for script in tests/bench/*/bench.sh; do
+        [ -x "$script" ] || continue
+        area=$(basename "$(dirname "$script")")
+        log=build/bench/$area.jsonl
+        CHQ_BENCH_ONLY=$only logged "bench $area" build/logs/bench-"$area".log \
+            bash -c '"$1" "$2" "$3" >"$4"' _ "$script" "$PWD/build/release" "$only" "$log" >&2 || rc=1
+        [ ! -f "$log" ] || cat "$log" >>$out
+    done
+    python3 packaging/run.d/bench_table.py "$out" "$only" "$json" || rc=1
+    return $rc
+}
