@@ -95,7 +95,8 @@ enum chq_stun_has {
     CHQ_STUN_HAS_SOFTWARE = 1 << 19,
     CHQ_STUN_HAS_INTEGRITY = 1 << 20,
     CHQ_STUN_HAS_INTEGRITY_SHA256 = 1 << 21,
-    CHQ_STUN_HAS_FINGERPRINT = 1 << 22
+    CHQ_STUN_HAS_FINGERPRINT = 1 << 22,
+    CHQ_STUN_HAS_MAPPED_PLAIN = 1 << 23 /* MAPPED-ADDRESS */
 };
 
 #define CHQ_STUN_PEERS_MAX   16 /* XOR-PEER-ADDRESS in one message */
@@ -132,7 +133,7 @@ struct chq_stun_message {
     size_t integrity_sha256_size; /* of its value: 16 to 32, a multiple of 4 */
 };
 
-/* What first byte says a datagram is (RFC 7983; RFC 8656 section 12). */
+/* What the first byte says a datagram is (RFC 7983; RFC 8656 section 12). */
 enum chq_stun_kind { CHQ_STUN_KIND_OTHER = 0, CHQ_STUN_KIND_MESSAGE, CHQ_STUN_KIND_CHANNEL_DATA };
 
 /* Return what `datagram` claims to be, from its first byte alone. */
