@@ -2,6 +2,8 @@
 # One library per second-level folder, tests and fuzz targets that mirror the tree. All found by name, so that
 # adding a file needs no build edit.
 
+include(GNUInstallDirs)
+
 # chq_library(core_wire DEPS core_base ... SYSTEM PkgConfig::SODIUM ...): every .c in this folder.
 function(chq_library name)
     cmake_parse_arguments(A "" "" "DEPS;SYSTEM" ${ARGN})
@@ -26,6 +28,9 @@ function(chq_program name)
     target_link_libraries(${name} PRIVATE chq_flags ${A_DEPS} ${A_SYSTEM})
     target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
     set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "^${CMAKE_SOURCE_DIR}/tests/")
+        install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    endif()
 endfunction()
 
 # Every tests/unit/A/B/NAME_test.c links library A_B and what is below it, and nothing else.

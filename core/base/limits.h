@@ -17,7 +17,7 @@
 #define CHQ_DEVICE_LIST_BYTES_MAX 4096
 #define CHQ_RECOVERY_WORDS        24
 
-/* core/session (messaging.md section 6: libsignal's limits) */
+/* core/session: libsignal's limits (rust/protocol/src/consts.rs) */
 #define CHQ_SESSION_SKIPPED_KEYS_MAX 2000
 #define CHQ_SESSION_FORWARD_JUMP_MAX 25000
 #define CHQ_SESSION_REKEY_MESSAGES   50
