@@ -10,7 +10,8 @@ setup_for() {
     for purpose in "$@"; do
         case $purpose in build | run | test) ;; *) fail "setup: '$purpose' is not a purpose; use build, run or test" ;; esac
     done
-    mkdir -p build/logs
+    mkdir -p build/logs 2>/dev/null && [ -w build/logs ] ||
+        fail "cannot write to build/: it belongs to another user (was ./run started with sudo before?)"
     setup_packages "$@" && setup_sodium
 }
 

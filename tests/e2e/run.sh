@@ -44,4 +44,33 @@ check "table is readable for big numbers" grep -q '123,457' "$work/table"
 check "json filters by prefix" test "$("$table" "$work/results" turn yes | wc -l)" = 1
 check "no such benchmark is an error" bash -c '! "$1" "$2" nothing no 2>/dev/null' _ "$table" "$work/results"
 
+# libsodium's archive: the pinned hash decides, whatever the place it comes from; curl and apt-get are played here.
+mkdir -p "$work/tree/packaging" "$work/tree/build/deps-src" "$work/tree/build/logs" "$work/bin"
+echo "the archive" >"$work/good"
+echo "another archive" >"$work/forged"
+hash=$(sha256sum <"$work/good" | cut -d' ' -f1)
+printf '#!/bin/bash\nwhile [ "$1" != --output ]; do shift; done\n[ -n "$SERVED" ] && cp "$SERVED" "$2"\n' >"$work/bin/curl"
+printf '#!/bin/bash\nexit 1\n' >"$work/bin/apt-get"
+chmod +x "$work/bin"/*
+
+archive() { # archive SERVED: what sodium_archive says and returns when upstream serves the file SERVED
+    (
+        cd "$work/tree" && PATH=$work/bin:$PATH && export SERVED=$1
+        . "$root/packaging/run.d/common.sh" && . "$root/packaging/run.d/setup.sh"
+        sodium_archive 9.9.9 "$hash" 12 9.9.9-1 https://upstream.invalid/x.tar.gz 2>&1
+    )
+}
+
+said=$(archive "$work/forged") && rc=0 || rc=1
+check "a forged archive is refused" test $rc = 1 -a ! -e "$work/tree/build/deps-src/libsodium-9.9.9.tar.gz"
+check "and it says so" grep -q "does not have the pinned hash, not used" <<<"$said"
+said=$(archive '') && rc=0 || rc=1
+check "no upstream and no distribution is an error" test $rc = 1
+check "and names both" grep -q "upstream cannot be reached" <<<"$said"
+check "and the distribution" grep -q "not from the distribution either" <<<"$said"
+said=$(archive "$work/good") && rc=0 || rc=1
+check "upstream's archive with the pinned hash is taken" grep -q "fetched from upstream in" <<<"$said"
+said=$(archive '') && rc=0 || rc=1
+check "an archive that is there is not fetched again" grep -q "the archive is there" <<<"$said"
+
 exit $bad
