@@ -48,6 +48,19 @@
 #define CHQ_TURN_CHANNEL_GRACE_S      300 /* an expired channel is kept from other peers this long */
 #define CHQ_TURN_NONCE_S              600
 
+/* p2p: calls */
+#define CHQ_CALL_CANDIDATES_MAX         32 /* each way, host + server reflexive + relayed */
+#define CHQ_CALL_CANDIDATE_CHARS_MAX    200
+#define CHQ_CALL_CANDIDATES_PER_MESSAGE 8
+#define CHQ_CALL_SIGNAL_BYTES_MAX       4096
+#define CHQ_CALL_RING_SECONDS           60 /* offer unanswered */
+#define CHQ_CALL_CONNECT_SECONDS        20 /* answered, no working path */
+#define CHQ_CALL_OFFER_AGE_SECONDS      90 /* an older offer is a missed call */
+#define CHQ_CALL_LOST_SECONDS           15 /* path gone for good */
+#define CHQ_FRONT_FLOWS_MAX             4
+#define CHQ_FRONT_DATAGRAM_BYTES_MAX    2048
+#define CHQ_RTP_BYTES_MAX               1500
+
 /* payment */
 #define CHQ_QUANTUM_BYTES_DEFAULT          65536
 #define CHQ_TOKENS_PER_CHANNEL_MAX         (1u << 20)
