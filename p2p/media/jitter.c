@@ -11,8 +11,8 @@ enum {
     PERCENTILE = 96,
     START_MARGIN_US = 20000, /* before anything is known about the jitter */
     KNOWN_TRANSITS = 50, /* from here on the percentile stands without the margin */
-    EARLY_US = 15000, /* hold when the play time is earlier than the target by more than this */
-    LATE_US = 25000, /* merge when it is later by more than this; the band is wider than the 20 ms step */
+    LATE_US =
+        35000, /* merge when later than the target by more than this; hold when earlier at all. Wider than one step */
     MERGE_EVERY = 5, /* at most one merge in so many frames: 20 % faster than real time */
     JUMP_US = 400000, /* later than this: jump, do not merge for seconds */
     COPY_HOLD_FRAMES = 200 /* play one frame later for so long after a copy was needed */
@@ -87,6 +87,8 @@ enum chq_err chq_jitter_put(
     } else if (number >= j->next + CHQ_JITTER_SLOTS) {
         resync(j, number);
     }
+    if (!j->playing && copy && number < j->next)
+        return CHQ_STATE; /* from before we came in */
     if (!j->playing && number < j->next && j->highest - number < CHQ_JITTER_SLOTS)
         j->next = number; /* reordered before anything was played */
     if (number > j->highest)
@@ -153,7 +155,7 @@ struct chq_jitter_out chq_jitter_get(struct chq_jitter *jitter, uint64_t now_us)
         resync(j, j->highest); /* the sender paused and went on with the next number */
         return out;
     }
-    if (lag < -EARLY_US) {
+    if (lag < 0) {
         j->stats.held++;
         out.play = CHQ_JITTER_HOLD;
         return out;

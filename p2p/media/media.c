@@ -160,7 +160,8 @@ static void fill_block(struct receiver *rx, uint64_t now_us, struct chq_report *
     rx->expected_before = expected;
     rx->received_before = rx->received;
     const uint64_t lost = lost_of(rx);
-    r->fraction_lost = recent == 0 || came >= recent ? 0 : (uint8_t)(((recent - came) * 256 - 1) / recent);
+    if (came < recent)
+        r->fraction_lost = (uint8_t)((recent - came) * 255 / recent);
     r->lost = lost > 0x7fffff ? 0x7fffff : (int32_t)lost;
     r->highest_sequence = (uint32_t)(rx->highest - SEQUENCE_BASE);
     r->jitter = (uint32_t)(rx->jitter_q4 >> 4);

@@ -7,7 +7,7 @@
 
 #include "core/base/assert.h"
 
-enum { RATE_WHOLE = 32000, RATE_HALF = 16000, CODE_MASK = 3 };
+enum { RATE_WHOLE = 32000, RATE_HALF = 16000, CODE_MASK = 3, HALVES = 1, HALVES_PADDED = 2 };
 
 struct chq_voice_encoder {
     OpusEncoder *opus;
@@ -19,28 +19,32 @@ struct chq_voice_decoder {
     OpusDecoder *opus;
 };
 
+/* A packet of one frame: count code 0, or 3 where padded (the decoder checks its count byte). */
+static bool one_frame(uint8_t toc)
+{
+    return (toc & CODE_MASK) == 0 || (toc & CODE_MASK) == CODE_MASK;
+}
+
 enum chq_err chq_voice_split(
     struct chq_bytes in, uint8_t first[CHQ_VOICE_PAYLOAD_BYTES], struct chq_voice_payload *out)
 {
+    static const uint8_t none[CHQ_VOICE_HALF_BYTES];
     *out = (struct chq_voice_payload){0};
     if (in.size != CHQ_VOICE_PAYLOAD_BYTES)
         return CHQ_MALFORMED;
-    const unsigned code = in.data[0] & CODE_MASK;
-    if (code == 3)
+    const bool whole = one_frame(in.data[0]);
+    const size_t size = whole ? CHQ_VOICE_PAYLOAD_BYTES : CHQ_VOICE_HALF_BYTES;
+    const uint8_t *second = in.data + CHQ_VOICE_HALF_BYTES;
+    const bool copy = !whole && memcmp(second, none, sizeof none) != 0;
+    if (copy && !one_frame(second[0]))
         return CHQ_MALFORMED;
-    const size_t size = code == 0 ? CHQ_VOICE_PAYLOAD_BYTES : CHQ_VOICE_HALF_BYTES;
-    const uint8_t *rest = in.data + size;
-    if (code == 1 && (rest[0] & CODE_MASK) != 0)
-        return CHQ_MALFORMED;
-    if (code == 2)
-        for (size_t i = 0; i < CHQ_VOICE_HALF_BYTES; i++)
-            if (rest[i] != 0)
-                return CHQ_MALFORMED;
     memcpy(first, in.data, size);
-    first[0] = (uint8_t)(first[0] & ~CODE_MASK);
+    if (!whole)
+        first[0] = (uint8_t)((in.data[0] & ~CODE_MASK) |
+                             ((in.data[0] & CODE_MASK) == HALVES_PADDED ? CODE_MASK : 0));
     out->frame = chq_bytes(first, size);
-    if (code == 1)
-        out->previous = chq_bytes(rest, CHQ_VOICE_HALF_BYTES);
+    if (copy)
+        out->previous = chq_bytes(second, CHQ_VOICE_HALF_BYTES);
     return CHQ_OK;
 }
 
@@ -91,7 +95,7 @@ enum chq_err chq_voice_encode(struct chq_voice_encoder *encoder, const int16_t p
     memset(payload, 0, CHQ_VOICE_PAYLOAD_BYTES);
     const int want = encoder->copies ? CHQ_VOICE_HALF_BYTES : CHQ_VOICE_PAYLOAD_BYTES;
     const int size = opus_encode(encoder->opus, pcm, CHQ_VOICE_FRAME_SAMPLES, payload, want);
-    if (size != want || (payload[0] & CODE_MASK) != 0) {
+    if (size != want || !one_frame(payload[0])) {
         memset(payload, 0, CHQ_VOICE_PAYLOAD_BYTES);
         return CHQ_UNSUPPORTED; /* an encoder that does not keep the constant size must not be used */
     }
@@ -101,7 +105,8 @@ enum chq_err chq_voice_encode(struct chq_voice_encoder *encoder, const int16_t p
     if (encoder->previous_known)
         memcpy(second, encoder->previous, CHQ_VOICE_HALF_BYTES);
     memcpy(encoder->previous, payload, CHQ_VOICE_HALF_BYTES);
-    payload[0] |= encoder->previous_known ? 1 : 2;
+    payload[0] =
+        (uint8_t)((payload[0] & ~CODE_MASK) | ((payload[0] & CODE_MASK) == 0 ? HALVES : HALVES_PADDED));
     encoder->previous_known = true;
     return CHQ_OK;
 }
