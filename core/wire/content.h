@@ -6,7 +6,8 @@
 #include "core/base/limits.h"
 #include "core/wire/id.h"
 
-/* What an envelope carries, docs/protocol.md section 4: {0: kind, 1: message id, 2: sent at, unix ms, ...}. */
+/* What an envelope carries, docs/protocol.md section 4: {0: kind, 1: message id, 2: sent at, unix ms,
+ * ..., 9: order}. */
 enum chq_content_kind {
     CHQ_CONTENT_TEXT = 1,
     CHQ_CONTENT_RECEIPT = 2,
@@ -18,6 +19,7 @@ struct chq_content {
     enum chq_content_kind kind;
     uint8_t message_id[CHQ_MESSAGE_ID_BYTES];
     uint64_t sent_ms;
+    uint64_t order; /* 1 and up: counts what this device sent to that device, over all sessions and queues */
     union {
         struct {
             struct chq_bytes utf8; /* 1 to CHQ_TEXT_BYTES_MAX, borrowed */
