@@ -96,9 +96,10 @@ struct chq_signal {
     uint8_t offer_random[32]; /* callee: the caller's half, until we answer */
     uint64_t deadline_us; /* of the state; UINT64_MAX: none */
     uint64_t flush_us; /* when queued candidates go out; UINT64_MAX: none queued */
-    uint64_t hold_until_us; /* host and reflexive candidates wait until then, or until a relayed one is out */
-    bool relayed_out;
-    uint32_t local_count, local_sent;
+    uint64_t
+        hold_until_us; /* host and reflexive candidates wait until then, or until a relayed one is known */
+    bool relayed_known, rings_there;
+    uint32_t local_count, local_sent; /* sent: one bit each */
     struct chq_candidate local[CHQ_CALL_CANDIDATES_MAX];
     uint32_t remote_count, remote_given;
     struct chq_candidate remote[CHQ_CALL_CANDIDATES_MAX];
