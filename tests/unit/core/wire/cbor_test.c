@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cbor_copy.h"
 #include "core/base/text.h"
 #include "core/wire/cbor.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void expect_hex(struct chq_writer *w, const char *hex)
@@ -55,6 +57,37 @@ static void published_vectors(void **state)
     chq_cbor_put_key(&w, 3);
     chq_cbor_put_array(&w, 0);
     expect_hex(&w, "a201020380");
+}
+
+/* Another implementation's deterministic encodings: accepted, and the same after reading and writing. */
+static void agrees_with_cborg(void **state)
+{
+    (void)state;
+    FILE *file = fopen(CHQ_TESTS_DIR "/vectors/cbor/cborg.txt", "r");
+    assert_non_null(file);
+    char line[1024];
+    size_t rows = 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        uint8_t in[512], out[512];
+        line[strcspn(line, "\n")] = '\0';
+        size_t size = strlen(line) / 2;
+        if (line[0] == '#')
+            continue;
+        assert_int_equal(chq_hex_read(line, in, size), CHQ_OK);
+        assert_int_equal(chq_cbor_check(chq_bytes(in, size)), CHQ_OK);
+        struct chq_reader r = chq_reader(chq_bytes(in, size));
+        struct chq_writer w = chq_writer_fixed(out, sizeof out);
+        chq_cbor_copy_item(&r, &w);
+        assert_int_equal(chq_reader_finish(&r), CHQ_OK);
+        assert_int_equal(chq_writer_finish(&w), CHQ_OK);
+        assert_int_equal(w.size, size);
+        assert_memory_equal(out, in, size);
+        for (size_t cut = 0; cut < size; cut++)
+            assert_int_equal(chq_cbor_check(chq_bytes(in, cut)), CHQ_MALFORMED);
+        rows++;
+    }
+    fclose(file);
+    assert_int_equal(rows, 400);
 }
 
 /* Every row must be refused; the number is its name. */
@@ -113,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_vectors),
+        cmocka_unit_test(agrees_with_cborg),
         cmocka_unit_test(bad_inputs),
         cmocka_unit_test(map_reading_refuses_surprises),
     };
