@@ -30,7 +30,8 @@ struct chq_content {
         } receipt;
         struct { /* who I am, and the queue where you reach me */
             uint8_t account_id[CHQ_ACCOUNT_ID_BYTES];
-            struct chq_bytes handle; /* a valid handle, or empty for none; borrowed */
+            struct chq_bytes
+                handle; /* or empty for none; the reader checks it with chq_handle_is_valid; borrowed */
             uint8_t relay_id[CHQ_RELAY_ID_BYTES];
             uint8_t queue_id[CHQ_QUEUE_ID_BYTES];
         } hello;
