@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "core/wire/header.h"
 #include "core/wire/record.h"
 
 /*
