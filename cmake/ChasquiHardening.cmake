@@ -30,6 +30,10 @@ endfunction()
 chq_probe_compile(-Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes
     -Wmissing-prototypes -Wvla -Wpointer-arith -Wimplicit-fallthrough -Wtrampolines -Wbidi-chars=any
     -Werror=format-security -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion)
+# clang counts CHQ_ASSERT(!"why") as a conversion.
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    chq_probe_compile(-Wno-string-conversion)
+endif()
 if(CHQ_WERROR)
     chq_probe_compile(-Werror)
 endif()
