@@ -2,6 +2,7 @@
 #include "core/wire/ledger_frame.h"
 
 #include "core/wire/cbor.h"
+#include "core/wire/validator.h"
 
 #define SIGNED_BATCH_BYTES_MAX (CHQ_BATCH_BYTES_MAX + 128)
 
@@ -67,6 +68,13 @@ static void get_info(struct chq_reader *r, struct chq_cbor_map *m, struct chq_le
     p->balances_micro = chq_cbor_get_uint_max(r, (uint64_t)CHQ_MICROCREDIT_SUPPLY_MAX);
     chq_cbor_need(r, m, 8);
     p->deposits_micro = chq_cbor_get_uint_max(r, (uint64_t)CHQ_MICROCREDIT_SUPPLY_MAX);
+    if (chq_cbor_has(r, m, 9)) {
+        struct chq_validator checked[CHQ_VALIDATORS_MAX];
+        const uint8_t *start = r->at;
+        (void)chq_validators_get(r, checked);
+        if (r->err == CHQ_OK)
+            p->validators = chq_bytes(start, (size_t)(r->at - start));
+    }
 }
 
 static void get_answer(struct chq_reader *r, struct chq_cbor_map *m, struct chq_ledger_reply *p)
@@ -86,7 +94,7 @@ static void get_answer(struct chq_reader *r, struct chq_cbor_map *m, struct chq_
 enum chq_err chq_ledger_reply_read(struct chq_bytes in, struct chq_ledger_reply *out)
 {
     struct chq_reader r = chq_reader(in);
-    struct chq_cbor_map m = chq_cbor_get_map(&r, 9);
+    struct chq_cbor_map m = chq_cbor_get_map(&r, 10);
     struct chq_ledger_reply p = {0};
     *out = p;
     chq_cbor_need(&r, &m, 0);
@@ -118,7 +126,7 @@ void chq_ledger_reply_put(struct chq_writer *w, const struct chq_ledger_reply *i
 {
     uint64_t pairs = 2u + (in->reason.size > 0);
     if (in->err == CHQ_OK && in->type == CHQ_LEDGER_INFO)
-        pairs += 6;
+        pairs += 6u + (in->validators.size > 0);
     else if (in->err == CHQ_OK && in->type == CHQ_LEDGER_SUBMIT)
         pairs += 1;
     else if (in->err == CHQ_OK && in->type == CHQ_LEDGER_QUERY)
@@ -138,6 +146,10 @@ void chq_ledger_reply_put(struct chq_writer *w, const struct chq_ledger_reply *i
         chq_cbor_pair_uint(w, 6, in->issued_micro);
         chq_cbor_pair_uint(w, 7, in->balances_micro);
         chq_cbor_pair_uint(w, 8, in->deposits_micro);
+        if (in->validators.size > 0) {
+            chq_cbor_put_key(w, 9);
+            chq_write_bytes(w, in->validators.data, in->validators.size);
+        }
         break;
     case CHQ_LEDGER_SUBMIT: chq_cbor_pair_uint(w, 3, in->height); break;
     case CHQ_LEDGER_QUERY:

@@ -37,6 +37,9 @@ struct chq_ledger_reply {
     uint64_t height; /* INFO; SUBMIT: the block that holds the batch, durable */
     struct chq_bytes signed_header; /* INFO, QUERY */
     uint64_t issued_micro, balances_micro, deposits_micro; /* INFO */
+    struct chq_bytes
+        validators; /* INFO: encoded array (validator.h), empty: not told. For an operator who sets up
+                                    beside a ledger of their own; clients trust only what their invitation says */
     bool present; /* QUERY: there is such a record, and `value` is it */
     struct chq_bytes value, proof; /* QUERY */
 };

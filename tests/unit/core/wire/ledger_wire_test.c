@@ -450,6 +450,10 @@ static void frame_bytes(void **state)
         "060a"
         "0707"
         "0803",
+        /* INFO that names the validators */
+        "a9000101000361740405"
+        "0541aa060a0707"
+        "08030981a201" A32 "0201",
         /* SUBMIT */
         "a3"
         "0002"
