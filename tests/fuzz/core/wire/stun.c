@@ -44,6 +44,8 @@ static void same(const struct chq_stun_message *a, const struct chq_stun_message
     CHQ_ASSERT(chq_address_equal(&a->mapped, &b->mapped) && chq_address_equal(&a->relayed, &b->relayed));
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct chq_bytes in = chq_bytes(data, size), payload;
