@@ -46,6 +46,7 @@
 #define CHQ_TURN_PERMISSIONS_MAX      64 /* per allocation */
 #define CHQ_TURN_CHANNELS_MAX         64 /* per allocation */
 #define CHQ_TURN_ALLOWED_PREFIXES_MAX 32
+#define CHQ_TURN_OWN_ADDRESSES_MAX    64
 #define CHQ_TURN_LIFETIME_DEFAULT_S   600
 #define CHQ_TURN_LIFETIME_MAX_S       3600
 #define CHQ_TURN_PERMISSION_S         300

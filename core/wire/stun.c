@@ -19,7 +19,7 @@ enum chq_stun_kind chq_stun_kind_of(struct chq_bytes datagram)
         return CHQ_STUN_KIND_OTHER;
     if (datagram.data[0] <= 3)
         return CHQ_STUN_KIND_MESSAGE;
-    return (datagram.data[0] & 0xF0) == 0x40 ? CHQ_STUN_KIND_CHANNEL_DATA : CHQ_STUN_KIND_OTHER;
+    return (datagram.data[0] & 0xC0) == 0x40 ? CHQ_STUN_KIND_CHANNEL_DATA : CHQ_STUN_KIND_OTHER;
 }
 
 /* RFC 8489 section 5: the type is M11..M7 C1 M6..M4 C0 M3..M0 below two zero bits. */
@@ -484,7 +484,7 @@ enum chq_err chq_channel_data_read(struct chq_bytes datagram, uint16_t *channel,
         return CHQ_MALFORMED;
     uint16_t number = chq_load_u16(datagram.data);
     size_t size = chq_load_u16(datagram.data + 2), left = datagram.size - CHQ_CHANNEL_HEADER_BYTES;
-    if (number < CHQ_CHANNEL_FIRST || number > CHQ_CHANNEL_LAST || size > left || left - size > 3)
+    if (number < CHQ_CHANNEL_FIRST || number > CHQ_CHANNEL_LAST_5766 || size > left || left - size > 3)
         return CHQ_MALFORMED;
     *channel = number;
     *payload = chq_bytes(datagram.data + CHQ_CHANNEL_HEADER_BYTES, size);

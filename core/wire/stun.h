@@ -25,6 +25,7 @@
 #define CHQ_CHANNEL_HEADER_BYTES      4
 #define CHQ_CHANNEL_FIRST             0x4000 /* RFC 8656 section 12 */
 #define CHQ_CHANNEL_LAST              0x4FFF
+#define CHQ_CHANNEL_LAST_5766         0x7FFF /* RFC 5766's range, which coturn's client draws from: taken, not used */
 
 enum chq_stun_class {
     CHQ_STUN_REQUEST = 0,
@@ -133,7 +134,7 @@ struct chq_stun_message {
     size_t integrity_sha256_size; /* of its value: 16 to 32, a multiple of 4 */
 };
 
-/* What the first byte says a datagram is (RFC 7983; RFC 8656 section 12). */
+/* What the first byte says a datagram is (RFC 8489 section 5, RFC 5766 section 11). */
 enum chq_stun_kind { CHQ_STUN_KIND_OTHER = 0, CHQ_STUN_KIND_MESSAGE, CHQ_STUN_KIND_CHANNEL_DATA };
 
 /* Return what `datagram` claims to be, from its first byte alone. */
@@ -215,7 +216,7 @@ void chq_stun_write_fingerprint(struct chq_writer *w);
 CHQ_MUST_CHECK enum chq_err chq_stun_finish(struct chq_writer *w);
 
 /* Read ChannelData from a datagram (RFC 8656 section 12.6): up to 3 bytes of padding may follow. CHQ_MALFORMED: not
- * a channel number, or the length passes the datagram. The payload is borrowed. */
+ * a channel number (0x4000 to 0x7FFF), or the length passes the datagram. The payload is borrowed. */
 CHQ_MUST_CHECK enum chq_err chq_channel_data_read(
     struct chq_bytes datagram, uint16_t *channel, struct chq_bytes *payload);
 /* Write the 4-byte header of ChannelData that carries `payload_bytes`; nothing is padded over UDP. */

@@ -18,7 +18,7 @@ struct chq_turn_server_config {
     const char
         *listen_address; /* IPv4 or IPv6 text; "0.0.0.0" and "::" listen on every address of that family */
     uint16_t listen_port; /* 0: the system picks one, see chq_turn_server_port */
-    const char *relay_address; /* where relayed ports are opened; not a wildcard */
+    const char *relay_address; /* where relayed ports are opened; a wildcard only with advertised_address */
     const char *relay_address_6; /* NULL, or a second one of the other family */
     const char *advertised_address; /* NULL, or what clients are told instead of relay_address (1:1 NAT) */
     uint16_t port_min, port_max; /* relayed ports, both included; 0, 0: 49152 to 65535 */
@@ -32,7 +32,7 @@ struct chq_turn_server_config {
     struct chq_log log; /* copied; client addresses appear at CHQ_LOG_DEBUG only */
 };
 
-/* Counts since start; a snapshot of relaxed atomics. */
+/* Counts since start, at most one turn of the event loop old. */
 struct chq_turn_server_stats {
     uint64_t allocations; /* open now */
     uint64_t allocations_total;
@@ -71,7 +71,7 @@ CHQ_MUST_CHECK enum chq_err chq_turn_server_remove_credential(
 /* Return the port that is listened on. */
 uint16_t chq_turn_server_port(const struct chq_turn_server *server);
 
-void chq_turn_server_read_stats(const struct chq_turn_server *server, struct chq_turn_server_stats *out);
+void chq_turn_server_read_stats(struct chq_turn_server *server, struct chq_turn_server_stats *out);
 
 /* Stop the thread, close every socket, free; NULL is accepted. Gauges are not used after this returns. */
 void chq_turn_server_stop(struct chq_turn_server *server);

@@ -311,7 +311,7 @@ static void channel_data_is_bounded(void **state)
     } rows[] = {{1, "40000000", CHQ_OK, 0}, {2, "4fff0001 61", CHQ_OK, 1},
         {3, "40000001 61000000", CHQ_OK, 1}, {4, "40000001 6100000000", CHQ_MALFORMED, 0},
         {5, "40000002 61", CHQ_MALFORMED, 0}, {6, "400000", CHQ_MALFORMED, 0}, {7, "", CHQ_MALFORMED, 0},
-        {8, "50000000", CHQ_MALFORMED, 0}, {9, "3fff0000", CHQ_MALFORMED, 0},
+        {8, "80000000", CHQ_MALFORMED, 0}, {9, "3fff0000", CHQ_MALFORMED, 0}, {11, "7fff0000", CHQ_OK, 0},
         {10, "4000ffff 61", CHQ_MALFORMED, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint8_t bytes[16];
@@ -333,7 +333,7 @@ static void first_byte_tells_the_kind(void **state)
     for (unsigned first = 0; first < 256; first++) {
         const uint8_t bytes[4] = {(uint8_t)first};
         enum chq_stun_kind want = first <= 3                       ? CHQ_STUN_KIND_MESSAGE
-                                  : first >= 0x40 && first <= 0x4F ? CHQ_STUN_KIND_CHANNEL_DATA
+                                  : first >= 0x40 && first <= 0x7F ? CHQ_STUN_KIND_CHANNEL_DATA
                                                                    : CHQ_STUN_KIND_OTHER;
         assert_int_equal(chq_stun_kind_of(chq_bytes(bytes, sizeof bytes)), want);
         assert_int_equal(chq_stun_kind_of(chq_bytes(bytes, 3)), CHQ_STUN_KIND_OTHER);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CHQ_RELAY_TURN_CORE_H
+#define CHQ_RELAY_TURN_CORE_H
+
+/* The inside of struct chq_turn, shared by turn.c (tables, time), login.c, request.c and data.c only. */
+
+#include "core/base/limits.h"
+#include "relay/turn/index.h"
+#include "relay/turn/turn.h"
+
+#define BUCKETS        4096 /* sources share a bucket by keyed hash */
+#define REPLY_BYTES    1024
+#define NONCE_BYTES    12 /* base64url of 3 bytes of seconds and 6 bytes of MAC */
+#define PORT_TRIES_MAX 8
+#define MICRO          UINT64_C(1000000)
+
+struct credential {
+    uint8_t username[CHQ_TURN_USERNAME_BYTES_MAX];
+    uint32_t username_bytes;
+    bool used;
+    uint8_t key[16];
+    struct chq_gauge *gauge;
+    uint64_t expires_us;
+    uint64_t hash;
+    uint32_t allocations;
+};
+
+struct permission {
+    struct chq_address host; /* port not used */
+    uint64_t expires_us; /* 0: slot never used */
+};
+
+struct channel {
+    struct chq_address peer;
+    uint16_t number; /* 0: slot never used */
+    uint64_t expires_us;
+};
+
+/* What the success response to Allocate needs, also when the request comes again. */
+struct allocate_request {
+    uint8_t transaction_id[CHQ_STUN_TRANSACTION_ID_BYTES];
+    uint32_t lifetime_s;
+    bool fingerprint, sha256;
+};
+
+struct allocation {
+    bool used, open; /* not open: waiting for the shell to open the port */
+    bool even_port;
+    uint8_t listener;
+    uint8_t tries;
+    uint8_t family; /* of the relayed address: 4 or 6 */
+    uint16_t port;
+    uint32_t credential;
+    struct chq_address client;
+    uint64_t client_hash;
+    uint64_t expires_us;
+    struct allocate_request request;
+    uint32_t permissions_n, channels_n; /* slots in use or used before */
+    uint32_t last_channel; /* where the last lookup ended: traffic mostly stays on one */
+    struct permission permissions[CHQ_TURN_PERMISSIONS_MAX];
+    struct channel channels[CHQ_TURN_CHANNELS_MAX];
+};
+
+struct bucket {
+    uint64_t filled_us;
+    uint32_t millitokens;
+};
+
+struct chq_turn {
+    struct chq_turn_config config;
+    uint8_t realm[CHQ_TURN_REALM_BYTES_MAX];
+    size_t realm_bytes;
+    uint8_t hash_key[16], nonce_key[16]; /* SipHash: tables, nonces */
+    uint8_t no_key[16]; /* for unknown names, so that they cost as much as known ones */
+    struct allocation **allocations; /* by slot; allocated when first used, then kept */
+    uint32_t allocations_n; /* slots ever used */
+    struct credential **credentials;
+    uint32_t credentials_n;
+    struct chq_turn_index by_client, by_username;
+    uint8_t ports[2][65536 / 8]; /* taken relayed ports, by family */
+    struct bucket buckets[BUCKETS];
+    uint64_t now_us, deadline_us;
+    uint64_t indications; /* transaction ids of Data indications are a keyed hash of this */
+    uint8_t reply[REPLY_BYTES];
+    struct chq_turn_actions *out;
+    struct chq_turn_stats stats;
+};
+
+/* A request that is being answered. */
+struct request {
+    const struct chq_stun_message *message;
+    const struct chq_address *from;
+    uint8_t listener;
+    const uint8_t *key; /* NULL: not authenticated */
+    bool sha256; /* it used MESSAGE-INTEGRITY-SHA256, so the answer does */
+    uint32_t credential;
+};
+
+/* turn.c */
+uint64_t chq_turn_hash64(const uint8_t key[16], struct chq_bytes in);
+struct chq_turn_action *chq_turn_push(struct chq_turn *turn, enum chq_turn_action_type type);
+/* Return the slot of the client's allocation, or CHQ_TURN_INDEX_NONE. */
+uint32_t chq_turn_find_allocation(struct chq_turn *turn, const struct chq_address *client, uint8_t listener);
+/* Take a free slot, filled with client and credential and entered in the index. CHQ_LIMIT, CHQ_NO_MEMORY. */
+CHQ_MUST_CHECK enum chq_err chq_turn_add_allocation(
+    struct chq_turn *turn, const struct request *request, uint32_t *slot);
+void chq_turn_remove_allocation(struct chq_turn *turn, uint32_t slot);
+void chq_turn_note_deadline(struct chq_turn *turn, uint64_t expires_us);
+/* Return the slot of the credential of that name, or CHQ_TURN_INDEX_NONE. */
+uint32_t chq_turn_find_credential(struct chq_turn *turn, struct chq_bytes username);
+/* Choose a free port at random and mark it taken. CHQ_LIMIT: none is left. */
+CHQ_MUST_CHECK enum chq_err chq_turn_take_port(
+    struct chq_turn *turn, uint8_t family, bool even, uint16_t *port);
+void chq_turn_give_port_back(struct chq_turn *turn, uint8_t family, uint16_t port);
+
+/* login.c */
+/* Return whether this source may have one more unauthenticated reply now. */
+bool chq_turn_may_reply(struct chq_turn *turn, const struct chq_address *source);
+/* Check the credentials of a request; true: request->key and ->credential are set. False: it was answered or dropped. */
+bool chq_turn_login(struct chq_turn *turn, struct request *request);
+
+/* request.c */
+void chq_turn_on_request(struct chq_turn *turn, struct request *request);
+void chq_turn_on_port(struct chq_turn *turn, uint32_t slot, enum chq_turn_port_result result);
+/* Start an answer in turn->reply; then add attributes; then send. */
+struct chq_writer chq_turn_begin_reply(
+    struct chq_turn *turn, const struct request *request, enum chq_stun_class class, uint16_t error);
+void chq_turn_send_reply(struct chq_turn *turn, const struct request *request, struct chq_writer *w);
+void chq_turn_send_error(struct chq_turn *turn, const struct request *request, uint16_t error);
+
+/* data.c */
+void chq_turn_on_channel_data(
+    struct chq_turn *turn, const struct chq_address *from, uint8_t listener, struct chq_bytes datagram);
+void chq_turn_on_send(struct chq_turn *turn, const struct chq_stun_message *m, const struct chq_address *from,
+    uint8_t listener);
+void chq_turn_on_peer(
+    struct chq_turn *turn, uint32_t slot, const struct chq_address *from, struct chq_bytes datagram);
+bool chq_turn_has_permission(
+    const struct chq_turn *turn, const struct allocation *a, const struct chq_address *peer);
+
+#endif

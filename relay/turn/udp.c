@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "relay/turn/udp.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/assert.h"
+#include "core/base/limits.h"
+#include "core/crypto/system.h"
+#include "relay/turn/hash.h"
+#include "relay/turn/sockaddr.h"
+#include "relay/turn/turn.h"
+
+#define BATCH 64 /* datagrams taken from one socket at a time */
+#define DATAGRAM_BYTES_MAX                                                                                   \
+    2048 /* longer ones are dropped: more than any path's MTU with room for jumbo payloads */
+#define TAIL_BYTES    4
+#define LISTEN_KEY    UINT64_MAX
+#define WAKE_KEY      (UINT64_MAX - 1)
+#define SOCKET_BUFFER (4 * 1024 * 1024)
+
+/* One received datagram, with room to put a TURN header before it and padding behind it. */
+struct slot {
+    uint8_t head[CHQ_TURN_HEAD_BYTES_MAX];
+    uint8_t data[DATAGRAM_BYTES_MAX + TAIL_BYTES];
+};
+
+/* A call from another thread; lives on that thread's stack until done. */
+struct command {
+    const struct chq_turn_event *event;
+    uint32_t lifetime_s; /* of a credential that is added */
+    enum chq_err result;
+    bool done;
+    struct command *next;
+};
+
+struct chq_turn_server {
+    struct chq_turn *turn;
+    struct chq_turn_hash *hash;
+    struct chq_log log;
+    struct chq_address bind[2]; /* where relayed ports are opened: IPv4, IPv6 */
+    uint16_t port;
+    int listen_fd, epoll_fd, wake_fd;
+    int *port_fds; /* by allocation; -1: closed */
+    uint32_t port_fds_n;
+    bool thread_runs;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards the four below */
+    pthread_cond_t done;
+    struct command *commands;
+    bool stopping;
+    struct chq_turn_stats stats;
+
+    /* of the thread alone */
+    uint64_t unsent_packets; /* also too long ones */
+    bool told_no_port;
+    struct chq_turn_actions actions;
+    struct mmsghdr in[BATCH], out[BATCH];
+    struct iovec in_parts[BATCH], out_parts[BATCH];
+    union chq_sockaddr in_from[BATCH], out_to[BATCH];
+    int out_fds[BATCH];
+    unsigned out_n;
+    struct slot slots[BATCH];
+};
+
+static uint64_t monotonic_us(void)
+{
+    struct timespec now;
+    CHQ_ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Send what is queued, one system call for each run of datagrams with the same socket. A datagram that the system
+ * does not take is dropped, as on any full link. */
+static void flush(struct chq_turn_server *s)
+{
+    for (unsigned at = 0; at < s->out_n;) {
+        unsigned end = at + 1;
+        while (end < s->out_n && s->out_fds[end] == s->out_fds[at])
+            end++;
+        int sent = sendmmsg(s->out_fds[at], s->out + at, end - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0) {
+            at += (unsigned)sent;
+        } else if (sent < 0 && errno == EINTR) {
+            continue;
+        } else {
+            s->unsent_packets++;
+            at++;
+        }
+    }
+    s->out_n = 0;
+}
+
+static void queue(struct chq_turn_server *s, int fd, const struct chq_address *to, uint8_t *data, size_t size)
+{
+    if (s->out_n == BATCH)
+        flush(s);
+    unsigned i = s->out_n++;
+    s->out_fds[i] = fd;
+    s->out_parts[i] = (struct iovec){.iov_base = data, .iov_len = size};
+    socklen_t to_size = chq_address_to_sockaddr(to, &s->out_to[i]);
+    s->out[i] = (struct mmsghdr){
+        .msg_hdr = {
+            .msg_name = &s->out_to[i], .msg_namelen = to_size, .msg_iov = &s->out_parts[i], .msg_iovlen = 1}};
+}
+
+static int bound_socket(const struct chq_address *address)
+{
+    union chq_sockaddr name;
+    socklen_t size = chq_address_to_sockaddr(address, &name);
+    const int on = 1;
+    int fd = socket(name.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if ((address->family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
+        bind(fd, &name.any, size) != 0) {
+        int error = errno;
+        (void)close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+static enum chq_turn_port_result open_port(struct chq_turn_server *s, const struct chq_turn_action *action)
+{
+    struct chq_address address = s->bind[action->address.family == 6];
+    address.port = action->address.port;
+    int fd = bound_socket(&address);
+    if (fd < 0 && errno == EADDRINUSE)
+        return CHQ_TURN_PORT_TAKEN;
+    struct epoll_event interest = {.events = EPOLLIN, .data.u64 = action->allocation};
+    if (fd < 0 || epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &interest) != 0) {
+        int error = errno;
+        if (fd >= 0)
+            (void)close(fd);
+        if (!s->told_no_port) /* once: a flood of requests must not become a flood of log lines */
+            chq_logf(&s->log, CHQ_LOG_WARNING, "turn: cannot open a relayed port (%s); answering 508",
+                strerrordesc_np(error));
+        s->told_no_port = true;
+        return CHQ_TURN_PORT_NONE;
+    }
+    s->told_no_port = false;
+    s->port_fds[action->allocation] = fd;
+    return CHQ_TURN_PORT_OK;
+}
+
+static void close_port(struct chq_turn_server *s, uint32_t allocation)
+{
+    flush(s);
+    (void)close(s->port_fds[allocation]);
+    s->port_fds[allocation] = -1;
+}
+
+/* Do what the core asked for; `slot` is where the datagram it speaks of lies. A port that is opened leads to a step of
+ * its own, which is why this goes round until nothing is asked any more. */
+static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *slot)
+{
+    for (bool again = true; again;) {
+        again = false;
+        struct chq_turn_event opened = {.now_us = now_us, .type = CHQ_TURN_PORT_OPENED};
+        for (uint32_t i = 0; i < s->actions.n; i++) {
+            const struct chq_turn_action *action = &s->actions.v[i];
+            uint8_t *data;
+            switch (action->type) {
+            case CHQ_TURN_TO_PEER: /* the payload lies in the slot */
+                queue(s, s->port_fds[action->allocation], &action->address,
+                    (uint8_t *)(uintptr_t)action->payload.data, action->payload.size);
+                break;
+            case CHQ_TURN_TO_CLIENT:
+                data = action->payload.data != NULL ? slot->data - action->head.size : slot->data;
+                memcpy(data, action->head.data, action->head.size);
+                if (action->tail.size > 0)
+                    memcpy(slot->data + action->payload.size, action->tail.data, action->tail.size);
+                queue(s, s->listen_fd, &action->address, data,
+                    action->head.size + action->payload.size + action->tail.size);
+                break;
+            case CHQ_TURN_OPEN_PORT:
+                opened.port.allocation = action->allocation;
+                opened.port.result = open_port(s, action);
+                again = true;
+                break;
+            case CHQ_TURN_CLOSE_PORT: close_port(s, action->allocation); break;
+            }
+        }
+        if (again)
+            CHQ_ASSERT(chq_turn_step(s->turn, &opened, &s->actions) == CHQ_OK);
+    }
+}
+
+/* Take one batch from a socket through the core and out. */
+static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn_event *kind)
+{
+    for (unsigned i = 0; i < BATCH; i++) {
+        s->in_parts[i] = (struct iovec){.iov_base = s->slots[i].data, .iov_len = DATAGRAM_BYTES_MAX};
+        s->in[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &s->in_from[i],
+                                        .msg_namelen = sizeof s->in_from[i],
+                                        .msg_iov = &s->in_parts[i],
+                                        .msg_iovlen = 1}};
+    }
+    int n = recvmmsg(fd, s->in, BATCH, MSG_DONTWAIT, NULL);
+    struct chq_turn_event event = *kind;
+    event.now_us = monotonic_us();
+    for (int i = 0; i < n; i++) {
+        struct chq_bytes datagram = chq_bytes(s->slots[i].data, s->in[i].msg_len);
+        struct chq_address from = chq_address_from_sockaddr(&s->in_from[i]);
+        if ((s->in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 || from.family == 0) {
+            s->unsent_packets++;
+            continue;
+        }
+        if (event.type == CHQ_TURN_FROM_CLIENT) {
+            event.client.from = from;
+            event.client.datagram = datagram;
+        } else {
+            event.peer.from = from;
+            event.peer.datagram = datagram;
+        }
+        CHQ_ASSERT(chq_turn_step(s->turn, &event, &s->actions) == CHQ_OK);
+        carry_out(s, event.now_us, &s->slots[i]);
+    }
+    flush(s);
+}
+
+/* Run what other threads asked for; return false when it is time to stop. */
+static bool run_commands(struct chq_turn_server *s)
+{
+    uint64_t count;
+    (void)!read(s->wake_fd, &count, sizeof count);
+    CHQ_ASSERT(pthread_mutex_lock(&s->lock) == 0);
+    struct command *list = s->commands;
+    bool go_on = !s->stopping;
+    s->commands = NULL;
+    CHQ_ASSERT(pthread_mutex_unlock(&s->lock) == 0);
+    for (struct command *c = list; c != NULL; c = c->next) {
+        struct chq_turn_event event = *c->event;
+        event.now_us = monotonic_us();
+        if (event.type == CHQ_TURN_CREDENTIAL_ADDED)
+            event.credential.expires_us =
+                c->lifetime_s > 0 ? event.now_us + (uint64_t)c->lifetime_s * 1000000 : UINT64_MAX;
+        c->result = chq_turn_step(s->turn, &event, &s->actions);
+        carry_out(s, event.now_us, &s->slots[0]);
+    }
+    CHQ_ASSERT(pthread_mutex_lock(&s->lock) == 0);
+    for (struct command *c = list, *next; c != NULL; c = next) {
+        next = c->next; /* read before the caller may go on */
+        c->done = true;
+    }
+    CHQ_ASSERT(pthread_cond_broadcast(&s->done) == 0);
+    CHQ_ASSERT(pthread_mutex_unlock(&s->lock) == 0);
+    return go_on;
+}
+
+static void publish_stats(struct chq_turn_server *s)
+{
+    struct chq_turn_stats stats = *chq_turn_stats(s->turn);
+    stats.dropped_packets += s->unsent_packets;
+    CHQ_ASSERT(pthread_mutex_lock(&s->lock) == 0);
+    s->stats = stats;
+    CHQ_ASSERT(pthread_mutex_unlock(&s->lock) == 0);
+}
+
+static int wait_ms(const struct chq_turn_server *s)
+{
+    uint64_t deadline_us = chq_turn_deadline_us(s->turn), now_us = monotonic_us();
+    if (deadline_us == UINT64_MAX)
+        return -1;
+    if (deadline_us <= now_us)
+        return 0;
+    uint64_t ms = (deadline_us - now_us) / 1000 + 1;
+    return ms < 60000 ? (int)ms : 60000;
+}
+
+static void *run(void *arg)
+{
+    struct chq_turn_server *s = arg;
+    const struct chq_turn_event from_client = {.type = CHQ_TURN_FROM_CLIENT};
+    for (bool go_on = true; go_on;) {
+        struct epoll_event ready[BATCH];
+        int n = epoll_wait(s->epoll_fd, ready, BATCH, wait_ms(s));
+        for (int i = 0; i < n; i++) {
+            uint64_t key = ready[i].data.u64;
+            if (key == WAKE_KEY) {
+                go_on = run_commands(s);
+            } else if (key == LISTEN_KEY) {
+                relay_batch(s, s->listen_fd, &from_client);
+            } else if (s->port_fds[key] >= 0) { /* not closed earlier in this round */
+                struct chq_turn_event from_peer = {
+                    .type = CHQ_TURN_FROM_PEER, .peer = {.allocation = (uint32_t)key}};
+                relay_batch(s, s->port_fds[key], &from_peer);
+            }
+        }
+        if (chq_turn_deadline_us(s->turn) <= monotonic_us()) {
+            struct chq_turn_event timeout = {.now_us = monotonic_us(), .type = CHQ_TURN_TIMEOUT};
+            CHQ_ASSERT(chq_turn_step(s->turn, &timeout, &s->actions) == CHQ_OK);
+            carry_out(s, timeout.now_us, &s->slots[0]);
+        }
+        publish_stats(s);
+    }
+    return NULL;
+}
+
+/* Refuse all of this machine's addresses as peers, so that no client reaches services that only listen inside. */
+static void collect_own_addresses(struct chq_peer_filter *filter)
+{
+    struct ifaddrs *list;
+    if (getifaddrs(&list) != 0)
+        return;
+    for (const struct ifaddrs *i = list; i != NULL && filter->own_count < CHQ_TURN_OWN_ADDRESSES_MAX;
+         i = i->ifa_next) {
+        union chq_sockaddr name;
+        if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+            continue;
+        memcpy(&name, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof name.ip4 : sizeof name.ip6);
+        filter->own[filter->own_count++] = chq_address_from_sockaddr(&name);
+    }
+    freeifaddrs(list);
+}
+
+static enum chq_err read_relay_address(
+    struct chq_turn_server *s, struct chq_turn_config *core, const char *text)
+{
+    struct chq_address address;
+    if (text == NULL)
+        return CHQ_OK;
+    CHQ_TRY(chq_address_read_host(text, 0, &address));
+    if (s->bind[address.family == 6].family != 0)
+        return CHQ_MALFORMED; /* two of one family */
+    s->bind[address.family == 6] = core->relay[address.family == 6] = address;
+    return CHQ_OK;
+}
+
+static enum chq_err read_addresses(
+    struct chq_turn_server *s, const struct chq_turn_server_config *config, struct chq_turn_config *core)
+{
+    static const uint8_t any[16];
+    struct chq_address advertised;
+    if (config->relay_address == NULL || config->allow_count > CHQ_TURN_ALLOWED_PREFIXES_MAX)
+        return config->relay_address == NULL ? CHQ_MALFORMED : CHQ_LIMIT;
+    CHQ_TRY(read_relay_address(s, core, config->relay_address));
+    CHQ_TRY(read_relay_address(s, core, config->relay_address_6));
+    if (config->advertised_address != NULL) {
+        CHQ_TRY(chq_address_read_host(config->advertised_address, 0, &advertised));
+        if (s->bind[advertised.family == 6].family == 0)
+            return CHQ_MALFORMED;
+        core->relay[advertised.family == 6] = advertised;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (core->relay[i].family != 0 && memcmp(core->relay[i].ip, any, sizeof any) == 0)
+            return CHQ_MALFORMED;
+        if (core->relay[i].family != 0)
+            core->filter.own[core->filter.own_count++] = core->relay[i];
+    }
+    collect_own_addresses(&core->filter);
+    for (uint32_t i = 0; i < config->allow_count; i++)
+        CHQ_TRY(chq_prefix_read(config->allow[i], &core->filter.allow[i]));
+    core->filter.allow_count = config->allow_count;
+    return CHQ_OK;
+}
+
+static enum chq_err make_core(struct chq_turn_server *s, const struct chq_turn_server_config *config)
+{
+    struct chq_turn_config core = {
+        .port_min = config->port_min > 0 || config->port_max > 0 ? config->port_min : 49152,
+        .port_max = config->port_min > 0 || config->port_max > 0 ? config->port_max : 65535,
+        .realm = config->realm != NULL ? config->realm : "chasqui",
+        .allocations_max = config->allocations_max > 0 ? config->allocations_max : 4096,
+        .credentials_max = 65536,
+        .allocations_per_credential_max =
+            config->allocations_per_credential_max > 0 ? config->allocations_per_credential_max : 16,
+        .unauthenticated_per_s = config->unauthenticated_per_s > 0 ? config->unauthenticated_per_s : 20,
+        .random = chq_system_random(),
+    };
+    CHQ_TRY(read_addresses(s, config, &core));
+    CHQ_TRY(chq_turn_hash_new(&s->hash));
+    core.crypto = chq_turn_hash_functions(s->hash);
+    s->port_fds_n = core.allocations_max;
+    s->port_fds = malloc(s->port_fds_n * sizeof *s->port_fds);
+    if (s->port_fds == NULL)
+        return CHQ_NO_MEMORY;
+    for (uint32_t i = 0; i < s->port_fds_n; i++)
+        s->port_fds[i] = -1;
+    return chq_turn_new(&core, &s->turn);
+}
+
+static enum chq_err open_sockets(struct chq_turn_server *s, const struct chq_turn_server_config *config)
+{
+    struct chq_address listen;
+    union chq_sockaddr name;
+    socklen_t size = sizeof name;
+    const int buffer = SOCKET_BUFFER;
+    CHQ_TRY(chq_address_read_host(config->listen_address, config->listen_port, &listen));
+    s->listen_fd = bound_socket(&listen);
+    if (s->listen_fd < 0) {
+        chq_logf(&s->log, CHQ_LOG_ERROR, "turn: cannot listen on %s port %u: %s", config->listen_address,
+            (unsigned)config->listen_port, strerrordesc_np(errno));
+        return CHQ_IO;
+    }
+    (void)setsockopt(s->listen_fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    (void)setsockopt(s->listen_fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event listening = {.events = EPOLLIN, .data.u64 = LISTEN_KEY};
+    struct epoll_event waking = {.events = EPOLLIN, .data.u64 = WAKE_KEY};
+    if (s->epoll_fd < 0 || s->wake_fd < 0 || getsockname(s->listen_fd, &name.any, &size) != 0 ||
+        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->listen_fd, &listening) != 0 ||
+        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &waking) != 0) {
+        chq_logf(&s->log, CHQ_LOG_ERROR, "turn: cannot set up the event loop: %s", strerrordesc_np(errno));
+        return CHQ_IO;
+    }
+    s->port = chq_address_from_sockaddr(&name).port;
+    return CHQ_OK;
+}
+
+/* Signals are the main thread's. */
+static enum chq_err start_thread(struct chq_turn_server *s)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    s->thread_runs = pthread_create(&s->thread, NULL, run, s) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!s->thread_runs)
+        return CHQ_NO_MEMORY;
+    (void)pthread_setname_np(s->thread, "turn");
+    return CHQ_OK;
+}
+
+enum chq_err chq_turn_server_start(const struct chq_turn_server_config *config, struct chq_turn_server **out)
+{
+    *out = NULL;
+    struct chq_turn_server *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return CHQ_NO_MEMORY;
+    s->log = config->log;
+    s->listen_fd = s->epoll_fd = s->wake_fd = -1;
+    CHQ_ASSERT(pthread_mutex_init(&s->lock, NULL) == 0 && pthread_cond_init(&s->done, NULL) == 0);
+    enum chq_err err = make_core(s, config);
+    if (err == CHQ_OK)
+        err = open_sockets(s, config);
+    if (err == CHQ_OK)
+        err = start_thread(s);
+    if (err != CHQ_OK) {
+        chq_turn_server_stop(s);
+        return err;
+    }
+    *out = s;
+    return CHQ_OK;
+}
+
+static void wake(const struct chq_turn_server *s)
+{
+    const uint64_t one = 1;
+    (void)!write(s->wake_fd, &one, sizeof one); /* full means that it will wake anyway */
+}
+
+/* Hand the event to the thread and wait for its result. */
+static enum chq_err call(struct chq_turn_server *s, const struct chq_turn_event *event, uint32_t lifetime_s)
+{
+    struct command command = {.event = event, .lifetime_s = lifetime_s};
+    CHQ_ASSERT(pthread_mutex_lock(&s->lock) == 0);
+    struct command **end = &s->commands;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = &command;
+    wake(s);
+    while (!command.done)
+        CHQ_ASSERT(pthread_cond_wait(&s->done, &s->lock) == 0);
+    CHQ_ASSERT(pthread_mutex_unlock(&s->lock) == 0);
+    return command.result;
+}
+
+enum chq_err chq_turn_server_add_credential(struct chq_turn_server *server, const char *username,
+    const char *password, struct chq_gauge *gauge, uint32_t lifetime_s)
+{
+    struct chq_turn_event event = {.type = CHQ_TURN_CREDENTIAL_ADDED,
+        .credential = {
+            .username = chq_bytes_text(username), .password = chq_bytes_text(password), .gauge = gauge}};
+    return call(server, &event, lifetime_s);
+}
+
+enum chq_err chq_turn_server_remove_credential(struct chq_turn_server *server, const char *username)
+{
+    struct chq_turn_event event = {
+        .type = CHQ_TURN_CREDENTIAL_REMOVED, .removed = {.username = chq_bytes_text(username)}};
+    return call(server, &event, 0);
+}
+
+uint16_t chq_turn_server_port(const struct chq_turn_server *server)
+{
+    return server->port;
+}
+
+void chq_turn_server_read_stats(struct chq_turn_server *server, struct chq_turn_server_stats *out)
+{
+    CHQ_ASSERT(pthread_mutex_lock(&server->lock) == 0);
+    struct chq_turn_stats now = server->stats;
+    CHQ_ASSERT(pthread_mutex_unlock(&server->lock) == 0);
+    *out = (struct chq_turn_server_stats){.allocations = now.allocations,
+        .allocations_total = now.allocations_total,
+        .to_peer_packets = now.to_peer_packets,
+        .to_peer_bytes = now.to_peer_bytes,
+        .to_client_packets = now.to_client_packets,
+        .to_client_bytes = now.to_client_bytes,
+        .dropped_unpaid_packets = now.dropped_unpaid_packets,
+        .dropped_packets = now.dropped_packets,
+        .refused_logins = now.refused_logins,
+        .rate_limited = now.rate_limited};
+}
+
+void chq_turn_server_stop(struct chq_turn_server *server)
+{
+    if (server == NULL)
+        return;
+    if (server->thread_runs) {
+        CHQ_ASSERT(pthread_mutex_lock(&server->lock) == 0);
+        server->stopping = true;
+        CHQ_ASSERT(pthread_mutex_unlock(&server->lock) == 0);
+        wake(server);
+        CHQ_ASSERT(pthread_join(server->thread, NULL) == 0);
+    }
+    for (uint32_t i = 0; server->port_fds != NULL && i < server->port_fds_n; i++)
+        if (server->port_fds[i] >= 0)
+            (void)close(server->port_fds[i]);
+    const int fds[] = {server->listen_fd, server->epoll_fd, server->wake_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+    chq_turn_free(server->turn);
+    chq_turn_hash_free(server->hash);
+    (void)pthread_cond_destroy(&server->done);
+    (void)pthread_mutex_destroy(&server->lock);
+    free(server->port_fds);
+    free(server);
+}
