@@ -14,7 +14,6 @@
 
 #include "core/base/assert.h"
 #include "core/base/limits.h"
-#include "core/crypto/system.h"
 #include "relay/turn/hash.h"
 #include "relay/turn/sockaddr.h"
 #include "relay/turn/turn.h"
@@ -377,7 +376,7 @@ static enum chq_err make_core(struct chq_turn_server *s, const struct chq_turn_s
         .allocations_per_credential_max =
             config->allocations_per_credential_max > 0 ? config->allocations_per_credential_max : 16,
         .unauthenticated_per_s = config->unauthenticated_per_s > 0 ? config->unauthenticated_per_s : 20,
-        .random = chq_system_random(),
+        .random = config->random,
     };
     CHQ_TRY(read_addresses(s, config, &core));
     CHQ_TRY(chq_turn_hash_new(&s->hash));

@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/base/gauge.h"
 #include "core/base/log.h"
+#include "core/base/random.h"
 
 /*
  * The TURN server over UDP as a thread: sockets, clock and system randomness around the pure core in turn.h. All
@@ -29,6 +30,7 @@ struct chq_turn_server_config {
     uint32_t allocations_max; /* 0: 4,096 */
     uint32_t allocations_per_credential_max; /* 0: 16 */
     uint32_t unauthenticated_per_s; /* 0: 20 unauthenticated replies a second and source (burst: 3 s of it) */
+    struct chq_random random; /* required; its context is used by the server's thread until stop */
     struct chq_log log; /* copied; client addresses appear at CHQ_LOG_DEBUG only */
 };
 

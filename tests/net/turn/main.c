@@ -12,6 +12,7 @@
 
 #include "core/base/limits.h"
 #include "core/base/text.h"
+#include "core/crypto/system.h"
 #include "relay/turn/udp.h"
 
 static const char usage[] =
@@ -124,6 +125,7 @@ int main(int argc, char **argv)
 {
     struct options o = {
         .limit = UINT64_MAX, .config = {.listen_address = "127.0.0.1", .relay_address = "127.0.0.1"}};
+    o.config.random = chq_system_random();
     o.config.log = chq_log_stderr(CHQ_LOG_NOTICE);
     if (argc % 2 == 0) {
         fputs(usage, stderr);
