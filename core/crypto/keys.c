@@ -39,6 +39,20 @@ enum chq_err chq_sign_verify(const uint8_t signature[CHQ_SIGNATURE_BYTES],
                                                                                                   : CHQ_AUTH;
 }
 
+void chq_ed25519_sign(
+    uint8_t out[CHQ_SIGNATURE_BYTES], const struct chq_sign_pair *pair, struct chq_bytes message)
+{
+    crypto_sign_ed25519_detached(out, NULL, message.data, message.size, pair->secret_key);
+}
+
+enum chq_err chq_ed25519_verify(const uint8_t signature[CHQ_SIGNATURE_BYTES],
+    const uint8_t public_key[CHQ_SIGN_PUBLIC_BYTES], struct chq_bytes message)
+{
+    return crypto_sign_ed25519_verify_detached(signature, message.data, message.size, public_key) == 0
+               ? CHQ_OK
+               : CHQ_AUTH;
+}
+
 void chq_dh_pair_from_seed(struct chq_dh_pair *pair, const uint8_t seed[CHQ_SEED_BYTES])
 {
     memcpy(pair->secret_key, seed, sizeof pair->secret_key);

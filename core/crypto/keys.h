@@ -49,6 +49,12 @@ void chq_sign(uint8_t out[CHQ_SIGNATURE_BYTES], const struct chq_sign_pair *pair
 CHQ_MUST_CHECK enum chq_err chq_sign_verify(const uint8_t signature[CHQ_SIGNATURE_BYTES],
     const uint8_t public_key[CHQ_SIGN_PUBLIC_BYTES], const char *domain, struct chq_bytes message);
 
+/* Plain Ed25519 over `message` itself, for forms that others defined (CometBFT votes). */
+void chq_ed25519_sign(
+    uint8_t out[CHQ_SIGNATURE_BYTES], const struct chq_sign_pair *pair, struct chq_bytes message);
+CHQ_MUST_CHECK enum chq_err chq_ed25519_verify(const uint8_t signature[CHQ_SIGNATURE_BYTES],
+    const uint8_t public_key[CHQ_SIGN_PUBLIC_BYTES], struct chq_bytes message);
+
 void chq_dh_pair_from_seed(struct chq_dh_pair *pair, const uint8_t seed[CHQ_SEED_BYTES]);
 /* CHQ_AUTH when the other's key is of small order (all-zero result, RFC 7748 section 6.1). */
 CHQ_MUST_CHECK enum chq_err chq_dh(uint8_t shared[CHQ_DH_BYTES], const uint8_t secret_key[CHQ_DH_BYTES],
