@@ -47,12 +47,18 @@ struct chq_ice;
 
 /* Make an agent and begin to gather. CHQ_IO when libnice cannot, CHQ_NO_MEMORY. */
 CHQ_MUST_CHECK enum chq_err chq_ice_new(const struct chq_ice_config *config, struct chq_ice **out);
-void chq_ice_free(struct chq_ice *ice);
+
+/*
+ * Stop at once (no callback comes any more) and give the relay's allocation back, which takes a while; then free `ice`
+ * and call `closed`, from the context's thread. `closed` may be NULL. What the agent needs for that (the front) must
+ * live until then.
+ */
+void chq_ice_close(struct chq_ice *ice, void (*closed)(void *user), void *user);
 
 /* Return this side's user fragment and password. */
 CHQ_MUST_CHECK enum chq_err chq_ice_credentials(struct chq_ice *ice, struct chq_ice_credentials *out);
 CHQ_MUST_CHECK enum chq_err chq_ice_set_remote(struct chq_ice *ice, const struct chq_ice_credentials *remote);
-/* Add candidates of the peer, after chq_ice_set_remote. With relay_only they are all kept: our side still sends by relay. */
+/* Add candidates of the peer, after chq_ice_set_remote. Loopback and link-local ones are dropped unless allow_loopback. */
 CHQ_MUST_CHECK enum chq_err chq_ice_add_remote(
     struct chq_ice *ice, const struct chq_candidate *candidates, uint32_t count);
 /* Send one datagram on the selected path. CHQ_AGAIN: there is none now, or the socket is full; it is dropped. */

@@ -13,7 +13,8 @@ enum chq_audio_kind {
 
 struct chq_audio_config {
     enum chq_audio_kind kind;
-    const char *capture; /* FILE: path, 48 kHz mono 16-bit, or NULL for silence; PULSE: source name or NULL */
+    const char *
+        capture; /* FILE: path of a mono 16-bit PCM file, 8 to 48 kHz, or NULL for silence; PULSE: source name or NULL */
     const char *playback; /* FILE: path to write, or NULL; PULSE: sink name or NULL */
     bool echo_cancel; /* PULSE only */
 };
@@ -26,7 +27,8 @@ struct chq_audio;
  */
 struct chq_audio_device {
     const char *name;
-    /* CHQ_IO: no such device or file, or no server; CHQ_MALFORMED: not 48 kHz mono 16-bit PCM. */
+    /* CHQ_IO: no such device or file, or no server; CHQ_MALFORMED: not a WAV file; CHQ_UNSUPPORTED: not mono 16-bit PCM;
+     * CHQ_LIMIT: too large a file. */
     enum chq_err (*open)(const struct chq_audio_config *config, uint64_t now_us, struct chq_audio **out);
     void (*close)(struct chq_audio *audio); /* finishes the file */
     /* Append the devices' names to `w`, one "capture NAME" or "playback NAME" a line. */

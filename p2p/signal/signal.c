@@ -49,6 +49,12 @@ void chq_signal_init(struct chq_signal *signal, const struct chq_signal_config *
     signal->deadline_us = signal->flush_us = UINT64_MAX;
 }
 
+void chq_signal_set_credentials(struct chq_signal *signal, const struct chq_ice_credentials *credentials)
+{
+    CHQ_ASSERT(signal->state == CHQ_CALL_NEW);
+    signal->config.credentials = *credentials;
+}
+
 void chq_signal_fini(struct chq_signal *signal)
 {
     sodium_memzero(signal, sizeof *signal);

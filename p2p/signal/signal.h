@@ -137,6 +137,8 @@ struct chq_signal_actions {
 };
 
 void chq_signal_init(struct chq_signal *signal, const struct chq_signal_config *config);
+/* Set this side's credentials before START or RECEIVED, where the agent has them only after init. */
+void chq_signal_set_credentials(struct chq_signal *signal, const struct chq_ice_credentials *credentials);
 /* Wipe. */
 void chq_signal_fini(struct chq_signal *signal);
 
