@@ -112,6 +112,12 @@ enum chq_error chq_profile_by_keyring(const char *directory, bool *by_keyring, c
  */
 void chq_client_close(struct chq_client *client);
 
+/*
+ * Close and remove the profile from the disk with everything in it. For a new account whose handle was taken; the 24
+ * words still restore what the ledger has. No channel is waited for.
+ */
+void chq_client_discard(struct chq_client *client);
+
 /* Details of the last call of this client that failed, one sentence; valid until the next call. */
 const char *chq_client_why(struct chq_client *client);
 
