@@ -258,12 +258,6 @@ enum chq_err chq_frame_read(struct chq_bytes in, struct chq_frame *out)
     return err;
 }
 
-void chq_queue_id(uint8_t out[CHQ_ID_BYTES], const uint8_t queue_key[CHQ_ID_BYTES])
-{
-    struct chq_bytes key = chq_bytes(queue_key, CHQ_ID_BYTES);
-    chq_hash(out, CHQ_DOMAIN_QUEUE, &key, 1);
-}
-
 static void message_of_three(uint8_t out[96], const uint8_t relay_id[CHQ_ID_BYTES],
     const uint8_t challenge[CHQ_ID_BYTES], const uint8_t last[CHQ_ID_BYTES])
 {

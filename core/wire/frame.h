@@ -7,6 +7,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/limits.h"
+#include "core/wire/id.h"
 
 /*
  * The frames between a client and a relay (docs/protocol.md section 7): one WebSocket binary message each, the map
@@ -174,10 +175,7 @@ const char *chq_frame_type_name(enum chq_frame_type type);
 #define CHQ_DOMAIN_QUEUE_NEW "chasqui queue new v1"
 #define CHQ_DOMAIN_SUBSCRIBE "chasqui subscribe v1"
 #define CHQ_DOMAIN_PREKEYS   "chasqui prekeys v1"
-#define CHQ_DOMAIN_QUEUE     "chasqui queue v1"
 
-/* Queue id = H("chasqui queue v1", queue key). */
-void chq_queue_id(uint8_t out[CHQ_ID_BYTES], const uint8_t queue_key[CHQ_ID_BYTES]);
 /* relay id, challenge, channel id */
 void chq_frame_attach_message(uint8_t out[96], const uint8_t relay_id[CHQ_ID_BYTES],
     const uint8_t challenge[CHQ_ID_BYTES], const uint8_t channel_id[CHQ_ID_BYTES]);
