@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +27,12 @@
 #define LISTEN_KEY    UINT64_MAX
 #define WAKE_KEY      (UINT64_MAX - 1)
 #define SOCKET_BUFFER (4 * 1024 * 1024)
+/* Each wake-up costs several packets' worth of work, so a busy server lets some gather first. Off below
+ * BUSY_PER_MS, and where calls bring FULL_CALL packets by themselves. */
+#define GATHER_NS      250000
+#define BUSY_PER_MS    4
+#define FULL_CALL      32
+#define RATE_WINDOW_US 2000
 
 /* One received datagram, with room to put a TURN header before it and padding behind it. */
 struct slot {
@@ -62,6 +70,9 @@ struct chq_turn_server {
     /* of the thread alone */
     uint64_t unsent_packets; /* also too long ones */
     bool told_no_port;
+    bool busy; /* in the last window packets came fast, and few at a time */
+    uint64_t window_us; /* when the window began */
+    uint64_t window_packets, window_calls;
     struct chq_turn_actions actions;
     struct mmsghdr in[BATCH], out[BATCH];
     struct iovec in_parts[BATCH], out_parts[BATCH];
@@ -199,19 +210,15 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
 /* Take one batch from a socket through the core and out. */
 static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn_event *kind)
 {
-    for (unsigned i = 0; i < BATCH; i++) {
-        s->in_parts[i] = (struct iovec){.iov_base = s->slots[i].data, .iov_len = DATAGRAM_BYTES_MAX};
-        s->in[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &s->in_from[i],
-                                        .msg_namelen = sizeof s->in_from[i],
-                                        .msg_iov = &s->in_parts[i],
-                                        .msg_iovlen = 1}};
-    }
     int n = recvmmsg(fd, s->in, BATCH, MSG_DONTWAIT, NULL);
+    s->window_packets += n > 0 ? (unsigned)n : 0;
+    s->window_calls++;
     struct chq_turn_event event = *kind;
     event.now_us = monotonic_us();
     for (int i = 0; i < n; i++) {
         struct chq_bytes datagram = chq_bytes(s->slots[i].data, s->in[i].msg_len);
         struct chq_address from = chq_address_from_sockaddr(&s->in_from[i]);
+        s->in[i].msg_hdr.msg_namelen = sizeof s->in_from[i]; /* recvmmsg shortened it */
         if ((s->in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 || from.family == 0) {
             s->unsent_packets++;
             continue;
@@ -278,12 +285,46 @@ static int wait_ms(const struct chq_turn_server *s)
     return ms < 60000 ? (int)ms : 60000;
 }
 
+/* Under load, wait a moment so that the next round finds more than one packet; a command ends the wait. */
+static void gather(const struct chq_turn_server *s)
+{
+    struct pollfd waking = {.fd = s->wake_fd, .events = POLLIN};
+    const struct timespec moment = {.tv_nsec = GATHER_NS};
+    (void)ppoll(&waking, 1, &moment, NULL);
+}
+
+static void measure_rate(struct chq_turn_server *s)
+{
+    uint64_t now_us = monotonic_us(), passed_us = now_us - s->window_us;
+    if (passed_us < RATE_WINDOW_US)
+        return;
+    s->busy = s->window_packets * 1000 >= passed_us * BUSY_PER_MS &&
+              s->window_packets < s->window_calls * FULL_CALL;
+    s->window_us = now_us;
+    s->window_packets = s->window_calls = 0;
+}
+
+static void prepare_batch(struct chq_turn_server *s)
+{
+    for (unsigned i = 0; i < BATCH; i++) {
+        s->in_parts[i] = (struct iovec){.iov_base = s->slots[i].data, .iov_len = DATAGRAM_BYTES_MAX};
+        s->in[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &s->in_from[i],
+                                        .msg_namelen = sizeof s->in_from[i],
+                                        .msg_iov = &s->in_parts[i],
+                                        .msg_iovlen = 1}};
+    }
+}
+
 static void *run(void *arg)
 {
     struct chq_turn_server *s = arg;
     const struct chq_turn_event from_client = {.type = CHQ_TURN_FROM_CLIENT};
+    prepare_batch(s);
+    (void)prctl(PR_SET_TIMERSLACK, 1000); /* the kernel's 50 us would blur the wait of gather() */
     for (bool go_on = true; go_on;) {
         struct epoll_event ready[BATCH];
+        if (s->busy)
+            gather(s);
         int n = epoll_wait(s->epoll_fd, ready, BATCH, wait_ms(s));
         for (int i = 0; i < n; i++) {
             uint64_t key = ready[i].data.u64;
@@ -302,6 +343,7 @@ static void *run(void *arg)
             CHQ_ASSERT(chq_turn_step(s->turn, &timeout, &s->actions) == CHQ_OK);
             carry_out(s, timeout.now_us, &s->slots[0]);
         }
+        measure_rate(s);
         publish_stats(s);
     }
     return NULL;
