@@ -46,7 +46,7 @@ enum chq_agent_table {
     CHQ_AGENT_SESSIONS = 9, /* key: device id, u8 */
     CHQ_AGENT_OUTBOX = 10, /* key: contact key, number u64 */
     CHQ_AGENT_HELD = 11, /* key: device id, order u64: received, not yet shown */
-    CHQ_AGENT_SEEN = 12, /* key: queue id, put id: received in the last 30 days */
+    CHQ_AGENT_SEEN = 12, /* key: session id: begun by others in the last 40 days */
     CHQ_AGENT_RECEIPTS = 13, /* key: contact key, message id: to be acknowledged to the sender */
     CHQ_AGENT_MESSAGES = 14, /* key: account id, number u64: history, both directions, in the order to show */
     CHQ_AGENT_STATUS = 15, /* key: as MESSAGES; only of outgoing messages, the newest state */
@@ -210,13 +210,14 @@ CHQ_MUST_CHECK enum chq_err chq_agent_new(
 /* Wipe and free; NULL allowed. */
 void chq_agent_free(struct chq_agent *agent);
 
-/* Give back one stored record, before START. CHQ_MALFORMED names a damaged store: do not go on with it. */
+/* Give back one stored record, before START. CHQ_MALFORMED: no such table or key; CHQ_NO_MEMORY. */
 CHQ_MUST_CHECK enum chq_err chq_agent_load(
     struct chq_agent *agent, enum chq_agent_table table, struct chq_bytes key, struct chq_bytes value);
 
 /*
  * Handle one event. A refused command or a relay's bad frame is no error of the step: it becomes a notice. CHQ_NO_MEMORY:
- * see above. CHQ_STATE: an event before START, or after a step failed.
+ * see above. CHQ_STATE: an event before START, or after a step failed. CHQ_MALFORMED, of START only: the stored records are
+ * damaged; do not go on with them.
  */
 CHQ_MUST_CHECK enum chq_err chq_agent_step(
     struct chq_agent *agent, const struct chq_agent_event *event, struct chq_agent_actions *out);
@@ -251,6 +252,12 @@ CHQ_MUST_CHECK enum chq_err chq_agent_contact(
  */
 CHQ_MUST_CHECK enum chq_err chq_agent_safety_number(
     const struct chq_agent *agent, const uint8_t account[32], char out[61]);
+/*
+ * The SRTP master secret of a call, the same on both sides: the session with that contact, exported under the call id. Take it
+ * when the call is set up; the contact's device does the same. CHQ_NOT_FOUND when there is no session.
+ */
+CHQ_MUST_CHECK enum chq_err chq_agent_call_key(
+    struct chq_agent *agent, const uint8_t account[32], const uint8_t call_id[16], uint8_t out[32]);
 /* The channels' sums and the last proved balance, without asking anybody. */
 void chq_agent_wallet(const struct chq_agent *agent, struct chq_agent_wallet *out);
 /* Messages in the outbox that no relay has stored yet, all contacts: 0 means a short-lived program may leave. */
