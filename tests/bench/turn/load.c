@@ -7,26 +7,17 @@
  * fast as they arrive. Prints one JSON line.
  */
 #include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "core/base/assert.h"
 #include "core/base/text.h"
-#include "core/wire/stun.h"
 #include "relay/turn/hash.h"
-#include "relay/turn/sockaddr.h"
+#include "turn_client.h"
 
 #define FLOWS_MAX  64
 #define IN_FLIGHT  192
 #define RUN_MAX    64
-#define CHANNEL    0x4000
 #define STALL_US   300000
 #define PACKET_MAX 1500
 
@@ -37,17 +28,12 @@ struct load {
     int sink;
     struct chq_address sink_address;
     int flows[FLOWS_MAX];
+    struct turn_user users[FLOWS_MAX];
     struct chq_address relayed[FLOWS_MAX];
     unsigned flows_n, run, bytes;
     bool down;
     uint64_t arrived;
 };
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bench-turn-load: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static uint64_t now_us(void)
 {
@@ -78,114 +64,16 @@ static uint64_t cpu_ns(const char *pid)
     return sum;
 }
 
-static int udp_socket(const struct chq_address *peer, struct chq_address *own)
-{
-    const int buffer = 4 * 1024 * 1024;
-    union chq_sockaddr name;
-    struct chq_address any = chq_address_ip4(127, 0, 0, 1, 0);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t size = chq_address_to_sockaddr(&any, &name);
-    if (fd < 0 || bind(fd, &name.any, size) != 0 || getsockname(fd, &name.any, &size) != 0)
-        die("socket");
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
-    *own = chq_address_from_sockaddr(&name);
-    size = peer != NULL ? chq_address_to_sockaddr(peer, &name) : 0;
-    if (peer != NULL && connect(fd, &name.any, size) != 0)
-        die("connect");
-    return fd;
-}
-
-/* Send the request in `w`, wait for its answer, return the code (0: success); the message stays in `in`. */
-static int ask(int fd, const struct chq_writer *w, uint8_t in[2048], struct chq_stun_message *reply)
-{
-    for (int tries = 0; tries < 5; tries++) {
-        struct pollfd readable = {.fd = fd, .events = POLLIN};
-        if (send(fd, w->data, w->size, 0) < 0)
-            die("send");
-        if (poll(&readable, 1, 500) <= 0)
-            continue;
-        ssize_t n = recv(fd, in, 2048, 0);
-        if (n > 0 && chq_stun_read(chq_bytes(in, (size_t)n), reply) == CHQ_OK)
-            return reply->class == CHQ_STUN_SUCCESS ? 0 : reply->error_code;
-    }
-    die("no answer from the server");
-    return -1;
-}
-
-/* Realm and nonce as the server last gave them. */
-struct login {
-    char realm[128], nonce[128];
-};
-
-static int ask_signed(
-    struct load *load, int fd, struct login *login, struct chq_writer *w, struct chq_stun_message *reply)
-{
-    static uint8_t in[2048];
-    uint8_t key[16];
-    struct chq_bytes realm = chq_bytes_text(login->realm);
-    if (realm.size > 0) {
-        CHQ_ASSERT(chq_stun_long_term_key(&load->crypto, chq_bytes_text(load->user), realm,
-                       chq_bytes_text(load->password), key) == CHQ_OK);
-        chq_stun_write(w, CHQ_STUN_USERNAME, chq_bytes_text(load->user));
-        chq_stun_write(w, CHQ_STUN_REALM, realm);
-        chq_stun_write(w, CHQ_STUN_NONCE, chq_bytes_text(login->nonce));
-        chq_stun_write_integrity(w, &load->crypto, CHQ_STUN_SHA1, chq_bytes(key, sizeof key));
-    }
-    CHQ_ASSERT(chq_stun_finish(w) == CHQ_OK);
-    int code = ask(fd, w, in, reply);
-    if (reply->has & CHQ_STUN_HAS_NONCE) {
-        (void)snprintf(login->realm, sizeof login->realm, "%.*s", (int)reply->realm.size,
-            (const char *)reply->realm.data);
-        (void)snprintf(login->nonce, sizeof login->nonce, "%.*s", (int)reply->nonce.size,
-            (const char *)reply->nonce.data);
-    }
-    return code;
-}
-
-static void begin(struct chq_writer *w, uint8_t *storage, uint16_t method)
-{
-    uint8_t id[CHQ_STUN_TRANSACTION_ID_BYTES];
-    (void)!getrandom(id, sizeof id, 0);
-    *w = chq_writer_fixed(storage, 1024);
-    chq_stun_begin(w, method, CHQ_STUN_REQUEST, id);
-}
-
 static void open_flow(struct load *load, unsigned i)
 {
-    uint8_t storage[1024];
-    struct chq_writer w;
-    struct chq_stun_message reply;
     struct chq_address own;
-    struct login login = {{0}, {0}};
-    int fd = load->flows[i] = udp_socket(&load->server, &own);
-    for (int code = 401, tries = 0; code != 0; tries++) {
-        begin(&w, storage, CHQ_STUN_ALLOCATE);
-        chq_stun_write_u32(&w, CHQ_STUN_REQUESTED_TRANSPORT, 17u << 24);
-        code = ask_signed(load, fd, &login, &w, &reply);
-        if (tries == 3)
-            die("allocate refused");
-    }
-    load->relayed[i] = reply.relayed;
-    begin(&w, storage, CHQ_STUN_CHANNEL_BIND);
-    chq_stun_write_channel(&w, CHANNEL);
-    chq_stun_write_address(&w, CHQ_STUN_XOR_PEER_ADDRESS, &load->sink_address);
-    if (ask_signed(load, fd, &login, &w, &reply) != 0)
+    load->users[i] =
+        (struct turn_user){.crypto = &load->crypto, .name = load->user, .password = load->password};
+    load->flows[i] = udp_socket(&load->server, &own);
+    if (turn_allocate(load->flows[i], &load->users[i], &load->relayed[i]) != 0)
+        die("allocate refused");
+    if (turn_bind(load->flows[i], &load->users[i], &load->sink_address) != 0)
         die("channel bind refused");
-}
-
-static void close_flow(struct load *load, unsigned i)
-{
-    uint8_t storage[1024];
-    struct chq_writer w;
-    struct chq_stun_message reply;
-    struct login login = {{0}, {0}};
-    for (int tries = 0; tries < 2; tries++) {
-        begin(&w, storage, CHQ_STUN_REFRESH);
-        chq_stun_write_u32(&w, CHQ_STUN_LIFETIME, 0);
-        if (ask_signed(load, load->flows[i], &login, &w, &reply) == 0)
-            break;
-    }
-    (void)close(load->flows[i]);
 }
 
 static void take_arrived(struct load *load)
@@ -215,7 +103,7 @@ static void send_run(struct load *load, unsigned flow)
     union chq_sockaddr name;
     socklen_t size = load->down ? chq_address_to_sockaddr(&load->relayed[flow], &name) : 0;
     if (!load->down) {
-        chq_channel_data_header(packet, CHANNEL, (uint16_t)load->bytes);
+        chq_channel_data_header(packet, TURN_CLIENT_CHANNEL, (uint16_t)load->bytes);
         part.iov_len += 4;
     }
     for (unsigned i = 0; i < load->run; i++)
@@ -288,7 +176,7 @@ int main(int argc, char **argv)
         sent, load.arrived, (double)cpu / (double)(load.arrived > 0 ? load.arrived : 1),
         (double)load.arrived * 1e6 / (double)took_us);
     for (unsigned i = 0; i < load.flows_n; i++)
-        close_flow(&load, i);
+        (void)(turn_close(load.flows[i], &load.users[i]) + close(load.flows[i]));
     chq_turn_hash_free(hash);
     return load.arrived > 0 ? 0 : 1;
 }
