@@ -29,7 +29,6 @@
 #define CHQ_SESSION_STATE_BYTES_MAX  (160 * 1024) /* one stored session */
 #define CHQ_TEXT_BYTES_MAX           12288 /* one text message, UTF-8; bigger content goes as a file */
 #define CHQ_RECEIPT_IDS_MAX          64
-#define CHQ_CONTENT_SIGNAL_BYTES_MAX 8192
 #define CHQ_ONE_TIME_PREKEYS_MAX     100
 
 /* relay */

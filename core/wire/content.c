@@ -16,7 +16,9 @@ static void check_size(struct chq_writer *w, size_t size, size_t min, size_t max
 
 static void write_head(struct chq_writer *w, const struct chq_content *content, uint64_t more_fields)
 {
-    chq_cbor_put_map(w, 3 + more_fields);
+    if (content->order == 0)
+        chq_writer_fail(w, CHQ_MALFORMED);
+    chq_cbor_put_map(w, 4 + more_fields);
     chq_cbor_pair_uint(w, 0, (uint64_t)content->kind);
     chq_cbor_pair_bytes(w, 1, content->message_id, sizeof content->message_id);
     chq_cbor_pair_uint(w, 2, content->sent_ms);
@@ -45,7 +47,7 @@ static void write_hello(struct chq_writer *w, const struct chq_content *content)
     chq_cbor_pair_bytes(w, 6, content->hello.queue_id, sizeof content->hello.queue_id);
 }
 
-void chq_content_write(struct chq_writer *w, const struct chq_content *content)
+static void write_fields(struct chq_writer *w, const struct chq_content *content)
 {
     switch (content->kind) {
     case CHQ_CONTENT_TEXT:
@@ -56,13 +58,19 @@ void chq_content_write(struct chq_writer *w, const struct chq_content *content)
     case CHQ_CONTENT_RECEIPT: write_receipt(w, content); return;
     case CHQ_CONTENT_HELLO: write_hello(w, content); return;
     case CHQ_CONTENT_CALL:
-        check_size(w, content->call.signal.size, 1, CHQ_CONTENT_SIGNAL_BYTES_MAX);
+        check_size(w, content->call.signal.size, 1, CHQ_CALL_SIGNAL_BYTES_MAX);
         write_head(w, content, 2);
         chq_cbor_pair_bytes(w, 3, content->call.call_id, sizeof content->call.call_id);
         chq_cbor_pair_bytes(w, 4, content->call.signal.data, content->call.signal.size);
         return;
     }
     chq_writer_fail(w, CHQ_UNSUPPORTED);
+}
+
+void chq_content_write(struct chq_writer *w, const struct chq_content *content)
+{
+    write_fields(w, content);
+    chq_cbor_pair_uint(w, 9, content->order);
 }
 
 static void read_receipt(struct chq_reader *r, struct chq_cbor_map *m, struct chq_content *out)
@@ -94,39 +102,59 @@ static struct chq_bytes not_empty(struct chq_reader *r, struct chq_bytes v)
     return v;
 }
 
+/* Pass over one field; that the whole is well-formed is known. */
+static void skip_field(struct chq_reader *r, struct chq_cbor_map *m)
+{
+    m->last_key = chq_cbor_get_uint(r);
+    m->any = true;
+    m->left--;
+    (void)chq_cbor_get_any(r);
+}
+
+static void read_fields(struct chq_reader *r, struct chq_cbor_map *m, struct chq_content *out)
+{
+    switch (out->kind) {
+    case CHQ_CONTENT_TEXT:
+        chq_cbor_need(r, m, 3);
+        out->text.utf8 = not_empty(r, chq_cbor_get_text(r, CHQ_TEXT_BYTES_MAX));
+        break;
+    case CHQ_CONTENT_RECEIPT: read_receipt(r, m, out); break;
+    case CHQ_CONTENT_HELLO: read_hello(r, m, out); break;
+    case CHQ_CONTENT_CALL:
+        chq_cbor_need(r, m, 3);
+        chq_cbor_get_fixed(r, out->call.call_id, sizeof out->call.call_id);
+        chq_cbor_need(r, m, 4);
+        out->call.signal = not_empty(r, chq_cbor_get_bytes(r, CHQ_CALL_SIGNAL_BYTES_MAX));
+        break;
+    default: /* a later version's kind: its fields are passed over, its order still counts */
+        while (r->err == CHQ_OK && m->left > 1)
+            skip_field(r, m);
+    }
+}
+
 enum chq_err chq_content_read(struct chq_content *out, struct chq_bytes in)
 {
     struct chq_reader r = chq_reader(in);
-    struct chq_cbor_map m = chq_cbor_get_map(&r, 32);
     memset(out, 0, sizeof *out);
+    if (chq_cbor_check(in) != CHQ_OK)
+        return CHQ_MALFORMED;
+    struct chq_cbor_map m = chq_cbor_get_map(&r, 32);
     chq_cbor_need(&r, &m, 0);
-    uint64_t kind = chq_cbor_get_uint_max(&r, INT16_MAX);
+    out->kind = (enum chq_content_kind)chq_cbor_get_uint_max(&r, INT16_MAX);
     chq_cbor_need(&r, &m, 1);
     chq_cbor_get_fixed(&r, out->message_id, sizeof out->message_id);
     chq_cbor_need(&r, &m, 2);
     out->sent_ms = chq_cbor_get_uint(&r);
-    out->kind = (enum chq_content_kind)kind;
-    switch (kind) {
-    case CHQ_CONTENT_TEXT:
-        chq_cbor_need(&r, &m, 3);
-        out->text.utf8 = not_empty(&r, chq_cbor_get_text(&r, CHQ_TEXT_BYTES_MAX));
-        break;
-    case CHQ_CONTENT_RECEIPT: read_receipt(&r, &m, out); break;
-    case CHQ_CONTENT_HELLO: read_hello(&r, &m, out); break;
-    case CHQ_CONTENT_CALL:
-        chq_cbor_need(&r, &m, 3);
-        chq_cbor_get_fixed(&r, out->call.call_id, sizeof out->call.call_id);
-        chq_cbor_need(&r, &m, 4);
-        out->call.signal = not_empty(&r, chq_cbor_get_bytes(&r, CHQ_CONTENT_SIGNAL_BYTES_MAX));
-        break;
-    default: /* a later version's kind: known to be one well-formed item, so that the rest can be skipped */
-        if (r.err == CHQ_OK && chq_cbor_check(in) == CHQ_OK)
-            return CHQ_UNSUPPORTED;
+    read_fields(&r, &m, out);
+    chq_cbor_need(&r, &m, 9);
+    out->order = chq_cbor_get_uint(&r);
+    if (out->order == 0)
         chq_reader_fail(&r, CHQ_MALFORMED);
-    }
     chq_cbor_map_end(&r, &m);
     enum chq_err err = chq_reader_finish(&r);
     if (err != CHQ_OK)
         memset(out, 0, sizeof *out);
+    else if (out->kind < CHQ_CONTENT_TEXT || out->kind > CHQ_CONTENT_CALL)
+        err = CHQ_UNSUPPORTED;
     return err;
 }

@@ -6,8 +6,8 @@
 #include "core/base/limits.h"
 #include "core/wire/id.h"
 
-/* What an envelope carries, docs/protocol.md section 4: {0: kind, 1: message id, 2: sent at, unix ms,
- * ..., 9: order}. */
+/* What an envelope carries, docs/protocol.md section 4: {0: kind, 1: message id, 2: sent at, unix ms, ..., 9: order}.
+ */
 enum chq_content_kind {
     CHQ_CONTENT_TEXT = 1,
     CHQ_CONTENT_RECEIPT = 2,
@@ -30,14 +30,13 @@ struct chq_content {
         } receipt;
         struct { /* who I am, and the queue where you reach me */
             uint8_t account_id[CHQ_ACCOUNT_ID_BYTES];
-            struct chq_bytes
-                handle; /* or empty for none; the reader checks it with chq_handle_is_valid; borrowed */
+            struct chq_bytes handle; /* or empty for none; check with chq_handle_is_valid; borrowed */
             uint8_t relay_id[CHQ_RELAY_ID_BYTES];
             uint8_t queue_id[CHQ_QUEUE_ID_BYTES];
         } hello;
         struct {
             uint8_t call_id[CHQ_CALL_ID_BYTES];
-            struct chq_bytes signal; /* at most CHQ_CONTENT_SIGNAL_BYTES_MAX, borrowed; p2p/signal reads it */
+            struct chq_bytes signal; /* at most CHQ_CALL_SIGNAL_BYTES_MAX, borrowed; p2p/signal reads it */
         } call;
     };
 };
@@ -46,7 +45,7 @@ struct chq_content {
 void chq_content_write(struct chq_writer *w, const struct chq_content *content);
 
 /* Read the content that is all of `in`; views in `out` are borrowed from `in`. CHQ_MALFORMED, or CHQ_UNSUPPORTED for a
- * kind that this version does not know (then kind, id and time are set, so that the rest can be skipped). */
+ * kind that this version does not know (then kind, id, time and order are set, so that it can be passed over). */
 CHQ_MUST_CHECK enum chq_err chq_content_read(struct chq_content *out, struct chq_bytes in);
 
 #endif
