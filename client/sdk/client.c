@@ -447,9 +447,18 @@ static bool contact_of(struct chq_client *c, struct ask *a, uint8_t account[32])
     c->worker.outcome_text[0] = 0;
     if (chq_worker_account(&c->worker, a->handle, account))
         return true;
+    struct chq_agent_contact contact;
     a->error = CHQ_ERROR_NOT_FOUND;
     g_snprintf(c->worker.outcome_text, sizeof c->worker.outcome_text,
         "there is no contact %.40s; add it first with 'chasqui add %.40s'", a->handle, a->handle);
+    for (uint32_t i = 0; c->worker.agent != NULL && chq_agent_contact(c->worker.agent, i, &contact) == CHQ_OK;
+         i++)
+        if (strcmp(contact.handle, a->handle) == 0) {
+            a->error = CHQ_ERROR_RELAY;
+            g_snprintf(c->worker.outcome_text, sizeof c->worker.outcome_text,
+                "the ledger could not be asked about %.40s yet; try again when a relay can be reached",
+                a->handle);
+        }
     return false;
 }
 

@@ -140,7 +140,6 @@ static void link_free(struct link *l)
 /* The link is over: tell why (unless the owner closed it) and forget it. */
 static void link_over(struct link *l, const char *reason)
 {
-    char text[640];
     if (l->gone)
         return;
     l->gone = true;
@@ -159,7 +158,7 @@ static gboolean too_slow(gpointer data)
     struct link *l = data;
     struct lws *wsi = l->wsi;
     l->timer = 0;
-    link_over(l, "did not answer within 10 s; is it running, and is the network up?");
+    link_over(l, "no answer within 10 s");
     if (wsi != NULL)
         lws_set_timeout(wsi, PENDING_TIMEOUT_AWAITING_CONNECT_RESPONSE, LWS_TO_KILL_ASYNC);
     return G_SOURCE_REMOVE;
@@ -211,7 +210,7 @@ static int on_established(struct link *l, struct lws *wsi)
 static int on_receive(struct link *l, struct lws *wsi, const uint8_t *in, size_t len)
 {
     if (!lws_frame_is_binary(wsi) || l->partial->len + len > CHQ_FRAME_BYTES_MAX) {
-        snprintf(l->reason, sizeof l->reason, "sent something that is no frame of the protocol");
+        snprintf(l->reason, sizeof l->reason, "it sent something that is no frame of the protocol");
         return -1;
     }
     g_byte_array_append(l->partial, in, (guint)len);
@@ -260,7 +259,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_RECEIVE: return on_receive(l, wsi, in, len);
     case LWS_CALLBACK_CLIENT_WRITEABLE: return on_writable(l, wsi);
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        snprintf(text, sizeof text, "cannot be reached (%.*s)", in != NULL ? (int)(len < 120 ? len : 120) : 8,
+        snprintf(text, sizeof text, "%.*s", in != NULL ? (int)(len < 120 ? len : 120) : 8,
             in != NULL ? (const char *)in : "no reply");
         lws_set_opaque_user_data(wsi, NULL);
         l->wsi = NULL;
@@ -269,7 +268,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_CLOSED:
         lws_set_opaque_user_data(wsi, NULL);
         l->wsi = NULL;
-        link_over(l, "closed the connection");
+        link_over(l, "it closed the connection");
         return 0;
     default: return 0;
     }
@@ -385,7 +384,7 @@ void chq_links_open(struct chq_links *links, const uint8_t relay[32], const char
         return;
     l->wsi = wsi;
     if (wsi == NULL)
-        link_over(l, "cannot be reached");
+        link_over(l, "no connection");
 }
 
 void chq_links_close(struct chq_links *links, const uint8_t relay[32])

@@ -18,7 +18,7 @@ struct chq_links;
 
 struct chq_links_config {
     GMainLoop *loop;
-    /* `up`: open, and the key matched. Not up: `reason` says why, a sentence for people; it is the last word of that link. */
+    /* `up`: open, and the key matched. Not up: `reason` says why, a few words; it is the last word of that link. */
     void (*on_change)(void *user, const uint8_t relay[32], bool up, const char *reason);
     void (*on_frame)(void *user, const uint8_t relay[32], struct chq_bytes frame); /* borrowed */
     void *user;

@@ -423,7 +423,8 @@ static void tell_unshown(struct chq_worker *w)
 {
     GByteArray *keys = g_byte_array_new();
     if (chq_store_each(w->store, CHQ_WORKER_UNSHOWN, collect_key, keys) == CHQ_OK) {
-        qsort(keys->data, keys->len / MESSAGE_KEY, MESSAGE_KEY, by_key);
+        if (keys->len > 0)
+            qsort(keys->data, keys->len / MESSAGE_KEY, MESSAGE_KEY, by_key);
         for (guint at = 0; at + MESSAGE_KEY <= keys->len; at += MESSAGE_KEY) {
             const uint8_t *key = keys->data + at;
             struct chq_writer value = chq_writer_heap(65536);
