@@ -17,6 +17,7 @@
 #include "core/base/assert.h"
 #include "core/base/limits.h"
 #include "relay/turn/hash.h"
+#include "relay/turn/locals.h"
 #include "relay/turn/sockaddr.h"
 #include "relay/turn/turn.h"
 
@@ -77,8 +78,11 @@ struct chq_turn_server {
     struct mmsghdr in[BATCH], out[BATCH];
     struct iovec in_parts[BATCH], out_parts[BATCH];
     union chq_sockaddr in_from[BATCH], out_to[BATCH];
+    union chq_turn_control in_control[BATCH], out_control[BATCH];
+    bool any_address; /* the listening socket takes every address, so answers say which they come from */
+    struct chq_turn_locals locals;
     int out_fds[BATCH];
-    unsigned out_n;
+    unsigned out_n, in_used; /* how many of `in` have to be made ready again */
     struct slot slots[BATCH];
 };
 
@@ -110,7 +114,9 @@ static void flush(struct chq_turn_server *s)
     s->out_n = 0;
 }
 
-static void queue(struct chq_turn_server *s, int fd, const struct chq_address *to, uint8_t *data, size_t size)
+/* Queue a datagram; return its header for what else it needs. */
+static struct msghdr *queue(
+    struct chq_turn_server *s, int fd, const struct chq_address *to, uint8_t *data, size_t size)
 {
     if (s->out_n == BATCH)
         flush(s);
@@ -121,6 +127,7 @@ static void queue(struct chq_turn_server *s, int fd, const struct chq_address *t
     s->out[i] = (struct mmsghdr){
         .msg_hdr = {
             .msg_name = &s->out_to[i], .msg_namelen = to_size, .msg_iov = &s->out_parts[i], .msg_iovlen = 1}};
+    return &s->out[i].msg_hdr;
 }
 
 static int bound_socket(const struct chq_address *address)
@@ -181,9 +188,10 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
         for (uint32_t i = 0; i < s->actions.n; i++) {
             const struct chq_turn_action *action = &s->actions.v[i];
             uint8_t *data;
+            struct msghdr *header;
             switch (action->type) {
             case CHQ_TURN_TO_PEER: /* the payload lies in the slot */
-                queue(s, s->port_fds[action->allocation], &action->address,
+                (void)queue(s, s->port_fds[action->allocation], &action->address,
                     (uint8_t *)(uintptr_t)action->payload.data, action->payload.size);
                 break;
             case CHQ_TURN_TO_CLIENT:
@@ -191,8 +199,9 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
                 memcpy(data, action->head.data, action->head.size);
                 if (action->tail.size > 0)
                     memcpy(slot->data + action->payload.size, action->tail.data, action->tail.size);
-                queue(s, s->listen_fd, &action->address, data,
+                header = queue(s, s->listen_fd, &action->address, data,
                     action->head.size + action->payload.size + action->tail.size);
+                chq_turn_locals_use(&s->locals, action->listener, &s->out_control[s->out_n - 1], header);
                 break;
             case CHQ_TURN_OPEN_PORT:
                 opened.port.allocation = action->allocation;
@@ -210,7 +219,15 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
 /* Take one batch from a socket through the core and out. */
 static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn_event *kind)
 {
+    size_t control_bytes = kind->type == CHQ_TURN_FROM_CLIENT && s->any_address ? sizeof s->in_control[0] : 0;
+    for (unsigned i = 0; i < s->in_used; i++) { /* recvmmsg shortened these */
+        s->in[i].msg_hdr.msg_namelen = sizeof s->in_from[i];
+        s->in[i].msg_hdr.msg_controllen = 0;
+    }
+    for (unsigned i = 0; i < BATCH && control_bytes > 0; i++)
+        s->in[i].msg_hdr.msg_controllen = control_bytes;
     int n = recvmmsg(fd, s->in, BATCH, MSG_DONTWAIT, NULL);
+    s->in_used = control_bytes > 0 ? BATCH : n > 0 ? (unsigned)n : 0;
     s->window_packets += n > 0 ? (unsigned)n : 0;
     s->window_calls++;
     struct chq_turn_event event = *kind;
@@ -218,12 +235,12 @@ static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn
     for (int i = 0; i < n; i++) {
         struct chq_bytes datagram = chq_bytes(s->slots[i].data, s->in[i].msg_len);
         struct chq_address from = chq_address_from_sockaddr(&s->in_from[i]);
-        s->in[i].msg_hdr.msg_namelen = sizeof s->in_from[i]; /* recvmmsg shortened it */
         if ((s->in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 || from.family == 0) {
             s->unsent_packets++;
             continue;
         }
         if (event.type == CHQ_TURN_FROM_CLIENT) {
+            event.client.listener = chq_turn_locals_number(&s->locals, &s->in[i].msg_hdr);
             event.client.from = from;
             event.client.datagram = datagram;
         } else {
@@ -311,7 +328,8 @@ static void prepare_batch(struct chq_turn_server *s)
         s->in[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &s->in_from[i],
                                         .msg_namelen = sizeof s->in_from[i],
                                         .msg_iov = &s->in_parts[i],
-                                        .msg_iovlen = 1}};
+                                        .msg_iovlen = 1,
+                                        .msg_control = s->in_control[i].bytes}};
     }
 }
 
@@ -379,10 +397,15 @@ static enum chq_err read_relay_address(
     return CHQ_OK;
 }
 
+static bool is_wildcard(const struct chq_address *address)
+{
+    static const uint8_t any[16];
+    return memcmp(address->ip, any, sizeof any) == 0;
+}
+
 static enum chq_err read_addresses(
     struct chq_turn_server *s, const struct chq_turn_server_config *config, struct chq_turn_config *core)
 {
-    static const uint8_t any[16];
     struct chq_address advertised;
     if (config->relay_address == NULL || config->allow_count > CHQ_TURN_ALLOWED_PREFIXES_MAX)
         return config->relay_address == NULL ? CHQ_MALFORMED : CHQ_LIMIT;
@@ -395,7 +418,7 @@ static enum chq_err read_addresses(
         core->relay[advertised.family == 6] = advertised;
     }
     for (int i = 0; i < 2; i++) {
-        if (core->relay[i].family != 0 && memcmp(core->relay[i].ip, any, sizeof any) == 0)
+        if (core->relay[i].family != 0 && is_wildcard(&core->relay[i]))
             return CHQ_MALFORMED;
         if (core->relay[i].family != 0)
             core->filter.own[core->filter.own_count++] = core->relay[i];
@@ -445,6 +468,7 @@ static enum chq_err open_sockets(struct chq_turn_server *s, const struct chq_tur
             (unsigned)config->listen_port, strerrordesc_np(errno));
         return CHQ_IO;
     }
+    s->any_address = is_wildcard(&listen) && chq_turn_locals_enable(s->listen_fd, listen.family);
     (void)setsockopt(s->listen_fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     (void)setsockopt(s->listen_fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -170,6 +170,33 @@ static void out_of_descriptors(struct chq_turn_server *server)
     CHQ_ASSERT(chq_turn_server_remove_credential(server, "bo") == CHQ_OK);
 }
 
+/* A server that listens everywhere answers from the address that was asked. */
+static void answers_from_where_it_was_asked(void)
+{
+    struct chq_turn_server_config config = good_config();
+    struct chq_turn_server *server;
+    struct chq_gauge gauge;
+    chq_gauge_init(&gauge, 0, UINT64_MAX);
+    config.listen_address = "0.0.0.0";
+    CHQ_ASSERT(chq_turn_server_start(&config, &server) == CHQ_OK);
+    CHQ_ASSERT(chq_turn_server_add_credential(server, "ana", "secret", &gauge, 0) == CHQ_OK);
+    for (uint8_t host = 1; host <= 3; host++) { /* 127.0.0.1 to 3; a connected socket hears that one only */
+        const struct chq_address address = chq_address_ip4(127, 0, 0, host, chq_turn_server_port(server));
+        struct client c = {.user = {.crypto = &crypto, .name = "ana", .password = "secret"}};
+        c.fd = udp_socket(&address, &c.own);
+        c.peer = udp_socket(NULL, &c.peer_address);
+        CHQ_ASSERT(turn_allocate(c.fd, &c.user, &c.relayed) == 0);
+        CHQ_ASSERT(turn_bind(c.fd, &c.user, &c.peer_address) == 0);
+        send_to(c.peer, &c.relayed, "back", 4);
+        CHQ_ASSERT(arrives(c.fd,
+            "\x40\0\0\4"
+            "back",
+            8));
+        end_client(&c);
+    }
+    chq_turn_server_stop(server);
+}
+
 struct churn {
     struct chq_turn_server *server;
     unsigned number, rounds;
@@ -224,6 +251,8 @@ int main(void)
     chq_turn_server_stop(server);
     chq_turn_server_stop(NULL);
     CHQ_ASSERT(chq_turn_server_start(&config, &server) == CHQ_OK);
+    answers_from_where_it_was_asked();
+    printf("answers come from the address that was asked: ok\n");
     enum { THREADS = 4 };
     pthread_t threads[THREADS];
     struct churn jobs[THREADS];
