@@ -277,10 +277,6 @@ static gboolean on_signal_timer(gpointer data)
 static void on_candidate(void *user, const struct chq_candidate *candidate)
 {
     struct chq_call *c = user;
-    /* What the relay saw is the front's socket, and nobody can reach the agent there. */
-    if (candidate->kind == CHQ_CANDIDATE_REFLEXIVE && c->front != NULL &&
-        chq_front_is_mapped(chq_front_shell_core(c->front), &candidate->address))
-        return;
     struct chq_signal_event e = {.type = CHQ_SIGNAL_CANDIDATE, .candidate = *candidate};
     if (signal_step(c, &e) == CHQ_LIMIT)
         chq_logf(&c->config.log, CHQ_LOG_NOTICE, "too many local addresses; some are not offered");
@@ -330,6 +326,7 @@ static enum chq_err open_path(struct chq_call *c, const struct chq_call_config *
         .turn_password = config->relay.password,
         .relay_only = config->relay_only,
         .allow_loopback = config->allow_loopback,
+        .random = config->random,
         .log = config->log,
         .on_candidate = on_candidate,
         .on_path = on_path,

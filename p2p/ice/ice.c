@@ -6,9 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "p2p/path/reflexive_shell.h"
 #include "p2p/path/socket.h"
 
-enum { COMPONENT = 1 };
+enum { COMPONENT = 1, SOCKETS_MAX = 8, REFLEXIVE_PREFERENCE = 100 /* RFC 8445 section 5.1.2.2 */ };
+
+/* One socket of the agent, and what the STUN server says of it. */
+struct reflexive {
+    struct chq_ice *ice;
+    struct chq_reflexive_shell *shell;
+    struct chq_address host;
+};
 
 struct chq_ice {
     struct chq_ice_config config; /* strings are not used after chq_ice_new */
@@ -18,6 +26,8 @@ struct chq_ice {
     struct chq_ice_pair pair;
     uint32_t relayed_count;
     struct chq_address relayed[CHQ_CALL_CANDIDATES_MAX]; /* the peer's, to know what a pair leads through */
+    struct reflexive reflexive[SOCKETS_MAX];
+    unsigned reflexive_count;
     bool closing;
     void (*closed)(void *user);
     void *closed_user;
@@ -48,6 +58,14 @@ static void set_address(NiceAddress *to, const struct chq_address *from)
     nice_address_set_from_sockaddr(to, (struct sockaddr *)&storage);
 }
 
+static void address_text(const struct chq_address *address, char out[NICE_ADDRESS_STRING_LEN])
+{
+    NiceAddress nice;
+    nice_address_init(&nice);
+    set_address(&nice, address);
+    nice_address_to_string(&nice, out);
+}
+
 /* Only this machine or this cable: a peer has no reason to name them, but a reason to make us probe them. */
 static bool is_local(const struct chq_address *a)
 {
@@ -57,6 +75,16 @@ static bool is_local(const struct chq_address *a)
     return memcmp(a->ip, loopback6, 16) == 0 || (a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80);
 }
 
+static void describe(const NiceCandidate *candidate, char *out, size_t size)
+{
+    static const char *const kinds[] = {"host", "reflexive", "peer-reflexive", "relayed"};
+    char text[CHQ_ADDRESS_TEXT_MAX];
+    const struct chq_address address = address_of(&candidate->addr);
+    chq_address_write(&address, text);
+    (void)snprintf(
+        out, size, "%s %s", (unsigned)candidate->type < 4 ? kinds[candidate->type] : "other", text);
+}
+
 static void on_new_candidate(NiceAgent *agent, NiceCandidate *candidate, gpointer data)
 {
     (void)agent;
@@ -64,9 +92,8 @@ static void on_new_candidate(NiceAgent *agent, NiceCandidate *candidate, gpointe
     struct chq_candidate out = {.address = address_of(&candidate->addr), .priority = candidate->priority};
     switch (candidate->type) {
     case NICE_CANDIDATE_TYPE_HOST: out.kind = CHQ_CANDIDATE_HOST; break;
-    case NICE_CANDIDATE_TYPE_SERVER_REFLEXIVE: out.kind = CHQ_CANDIDATE_REFLEXIVE; break;
     case NICE_CANDIDATE_TYPE_RELAYED: out.kind = CHQ_CANDIDATE_RELAYED; break;
-    default: return;
+    default: return; /* reflexive: see on_mapped */
     }
     if (ice->closing || candidate->transport != NICE_CANDIDATE_TRANSPORT_UDP || out.address.family == 0 ||
         (ice->config.relay_only && out.kind != CHQ_CANDIDATE_RELAYED))
@@ -74,6 +101,9 @@ static void on_new_candidate(NiceAgent *agent, NiceCandidate *candidate, gpointe
     if (!ice->config.allow_loopback && is_local(&out.address))
         return;
     (void)g_strlcpy(out.foundation, candidate->foundation, sizeof out.foundation);
+    char text[72];
+    describe(candidate, text, sizeof text);
+    chq_logf(&ice->config.log, CHQ_LOG_DEBUG, "ice: own candidate %s", text);
     ice->config.on_candidate(ice->config.user, &out);
 }
 
@@ -86,16 +116,6 @@ static bool leads_through_relay(const struct chq_ice *ice, const NiceCandidate *
         if (chq_address_equal(&ice->relayed[i], &address))
             return true; /* learnt from a packet before the signal named it */
     return false;
-}
-
-static void describe(const NiceCandidate *candidate, char *out, size_t size)
-{
-    static const char *const kinds[] = {"host", "reflexive", "peer-reflexive", "relayed"};
-    char text[CHQ_ADDRESS_TEXT_MAX];
-    const struct chq_address address = address_of(&candidate->addr);
-    chq_address_write(&address, text);
-    (void)snprintf(
-        out, size, "%s %s", (unsigned)candidate->type < 4 ? kinds[candidate->type] : "other", text);
 }
 
 static void on_selected(NiceAgent *agent, guint stream, guint component, NiceCandidate *local,
@@ -145,19 +165,62 @@ static void on_receive(
         ice->config.on_datagram(ice->config.user, chq_bytes(bytes, size));
 }
 
+/*
+ * The agent needs no candidate of its own for this (it sends from the host candidate); the peer needs the address. What
+ * the agent itself finds is the address that the relay sees of the front, where nobody can reach us.
+ */
+static void on_mapped(void *user, const struct chq_address *mapped)
+{
+    const struct reflexive *r = user;
+    struct chq_ice *ice = r->ice;
+    if (ice->closing || chq_address_equal(mapped, &r->host))
+        return; /* no NAT: the host candidate says it */
+    const uint32_t rank = (uint32_t)(0xffff - (r - ice->reflexive));
+    struct chq_candidate out = {.kind = CHQ_CANDIDATE_REFLEXIVE,
+        .address = *mapped,
+        .priority = (uint32_t)REFLEXIVE_PREFERENCE << 24 | rank << 8 | (256 - COMPONENT)};
+    char text[CHQ_ADDRESS_TEXT_MAX];
+    (void)snprintf(out.foundation, sizeof out.foundation, "r%u", (unsigned)(r - ice->reflexive));
+    chq_address_write(mapped, text);
+    chq_logf(&ice->config.log, CHQ_LOG_DEBUG, "ice: own candidate reflexive %s", text);
+    ice->config.on_candidate(ice->config.user, &out);
+}
+
+static void ask_for_reflexive(struct chq_ice *ice)
+{
+    GPtrArray *sockets = nice_agent_get_sockets(ice->agent, ice->stream, COMPONENT);
+    for (guint i = 0; sockets != NULL && i < sockets->len && ice->reflexive_count < SOCKETS_MAX; i++) {
+        GSocket *socket = g_ptr_array_index(sockets, i);
+        struct reflexive *r = &ice->reflexive[ice->reflexive_count];
+        const int fd = g_socket_get_fd(socket);
+        struct sockaddr_storage name;
+        socklen_t length = sizeof name;
+        if (fd < 0 || getsockname(fd, (struct sockaddr *)&name, &length) != 0)
+            continue;
+        r->ice = ice;
+        r->host = chq_address_from_sockaddr((struct sockaddr *)&name);
+        if (r->host.family != ice->config.stun.family)
+            continue;
+        if (chq_reflexive_shell_new(
+                ice->context, fd, &ice->config.stun, &ice->config.random, on_mapped, r, &r->shell) == CHQ_OK)
+            ice->reflexive_count++;
+    }
+    if (sockets != NULL)
+        g_ptr_array_unref(sockets);
+}
+
+static void stop_asking(struct chq_ice *ice)
+{
+    for (unsigned i = 0; i < ice->reflexive_count; i++)
+        chq_reflexive_shell_free(g_steal_pointer(&ice->reflexive[i].shell));
+    ice->reflexive_count = 0;
+}
+
 static void configure(struct chq_ice *ice)
 {
     const struct chq_ice_config *c = &ice->config;
     g_object_set(ice->agent, "controlling-mode", c->controlling, "ice-tcp", FALSE, "upnp", FALSE,
         "force-relay", c->relay_only, NULL);
-    if (c->stun.family != 0 && !c->relay_only) {
-        NiceAddress address;
-        char text[NICE_ADDRESS_STRING_LEN];
-        nice_address_init(&address);
-        set_address(&address, &c->stun);
-        nice_address_to_string(&address, text);
-        g_object_set(ice->agent, "stun-server", text, "stun-server-port", (guint)c->stun.port, NULL);
-    }
     if (c->allow_loopback) {
         NiceAddress address;
         nice_address_init(&address);
@@ -183,10 +246,9 @@ enum chq_err chq_ice_new(const struct chq_ice_config *config, struct chq_ice **o
     configure(ice);
     ice->stream = nice_agent_add_stream(ice->agent, 1);
     bool ok = ice->stream != 0;
-    if (ok && config->turn.family == 4) {
-        char host[16];
-        const uint8_t *ip = config->turn.ip;
-        (void)snprintf(host, sizeof host, "%u.%u.%u.%u", ip[0], ip[1], ip[2], ip[3]);
+    if (ok && config->turn.family != 0) {
+        char host[NICE_ADDRESS_STRING_LEN];
+        address_text(&config->turn, host);
         ok = nice_agent_set_relay_info(ice->agent, ice->stream, COMPONENT, host, config->turn.port,
             config->turn_user, config->turn_password, NICE_RELAY_TYPE_TURN_UDP);
     }
@@ -196,6 +258,8 @@ enum chq_err chq_ice_new(const struct chq_ice_config *config, struct chq_ice **o
         chq_ice_close(ice, NULL, NULL);
         return CHQ_IO;
     }
+    if (config->stun.family != 0 && !config->relay_only)
+        ask_for_reflexive(ice);
     *out = ice;
     return CHQ_OK;
 }
@@ -217,6 +281,7 @@ static void on_closed(GObject *object, GAsyncResult *result, gpointer data)
 void chq_ice_close(struct chq_ice *ice, void (*closed)(void *user), void *user)
 {
     ice->closing = true;
+    stop_asking(ice);
     ice->closed = closed;
     ice->closed_user = user;
     (void)g_signal_handlers_disconnect_by_data(ice->agent, ice);

@@ -6,11 +6,12 @@
 
 #include "core/base/bytes.h"
 #include "core/base/log.h"
+#include "core/base/random.h"
 #include "p2p/signal/signal.h"
 
 /*
  * Connectivity between two devices (ICE, RFC 8445, trickle 8838, consent 7675) by libnice, which only ice.c includes.
- * libnice is shown one TURN server only: our own front on loopback (p2p/path). It nominates aggressively, so the first
+ * libnice is shown one TURN server only: our own front on this machine (p2p/path). It nominates aggressively, so the first
  * pair that works carries the media and better pairs replace it as they are found.
  */
 enum chq_path_kind {
@@ -30,9 +31,10 @@ struct chq_ice_pair {
 struct chq_ice_config {
     GMainContext *context;
     bool controlling; /* the caller */
-    struct chq_address turn; /* the front's loopback address; family 0: no relay */
+    struct chq_address turn; /* the front's address; family 0: no relay */
     const char *turn_user, *turn_password; /* copied */
     struct chq_address stun; /* who tells us our reflexive address; family 0: nobody */
+    struct chq_random random;
     bool relay_only;
     bool allow_loopback; /* offer 127.0.0.1 as host candidate, and nothing else */
     struct chq_log log;

@@ -13,14 +13,6 @@ void chq_front_init(struct chq_front *front)
     memset(front, 0, sizeof *front);
 }
 
-bool chq_front_is_mapped(const struct chq_front *front, const struct chq_address *address)
-{
-    for (unsigned i = 0; i < CHQ_FRONT_FLOWS_MAX; i++)
-        if (front->flows[i].mapped.family != 0 && chq_address_equal(&front->flows[i].mapped, address))
-            return true;
-    return false;
-}
-
 static bool find_flow(struct chq_front *f, const struct chq_address *agent, unsigned *out)
 {
     for (unsigned i = 0; i < CHQ_FRONT_FLOWS_MAX; i++) {
@@ -34,7 +26,7 @@ static bool find_flow(struct chq_front *f, const struct chq_address *agent, unsi
     return false;
 }
 
-/* The agent is our own, but others on this machine can reach loopback too: only TURN goes out. */
+/* The agent is our own, but others on this machine can reach the front too: only TURN goes out. */
 static enum chq_err from_agent(
     struct chq_front *f, const struct chq_front_event *in, struct chq_front_actions *out, size_t *carried)
 {
@@ -104,8 +96,6 @@ static enum chq_err from_relay(
         CHQ_TRY(check_relay_message(&message));
         if (message.method == CHQ_STUN_DATA)
             *carried = message.data.size;
-        if (message.method == CHQ_STUN_ALLOCATE && message.class == CHQ_STUN_SUCCESS)
-            flow->mapped = message.mapped;
         break;
     default: return CHQ_MALFORMED;
     }

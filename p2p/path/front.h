@@ -7,7 +7,7 @@
 #include "core/base/limits.h"
 
 /*
- * The local TURN front: our own end on loopback that the ICE agent takes for its TURN server. Relays are strangers, and
+ * The local TURN front: our own end, on this machine, that the ICE agent takes for its TURN server. Relays are strangers, and
  * a hostile one can crash an ICE library before it has authenticated anything; so every datagram from the relay is read
  * strictly here and dropped when it is not plain TURN. The front also counts what the relay's meter counts, so that
  * who pays can check the bill. No sockets and no clock.
@@ -16,7 +16,6 @@
  */
 struct chq_front_flow {
     struct chq_address agent; /* family 0: free */
-    struct chq_address mapped; /* what the relay says our address is; family 0: not known yet */
 };
 
 struct chq_front_stats {
@@ -53,8 +52,5 @@ void chq_front_init(struct chq_front *front);
 /* CHQ_MALFORMED, CHQ_LIMIT (oversize, or no flow left), CHQ_AUTH (the relay may not say this): dropped and counted. */
 CHQ_MUST_CHECK enum chq_err chq_front_step(
     struct chq_front *front, const struct chq_front_event *in, struct chq_front_actions *out);
-
-/* Return whether `address` is what the relay saw of one of the front's sockets: not an address of the agent's. */
-bool chq_front_is_mapped(const struct chq_front *front, const struct chq_address *address);
 
 #endif

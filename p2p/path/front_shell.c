@@ -124,15 +124,49 @@ static gboolean on_agent(gint fd, GIOCondition condition, gpointer data)
             recvfrom(fd, buffer, sizeof buffer, MSG_TRUNC, (struct sockaddr *)&from, &length);
         if (size < 0)
             break;
-        const struct chq_front_event e = {.type = CHQ_FRONT_FROM_AGENT,
-            .agent = chq_address_from_sockaddr((struct sockaddr *)&from),
-            .datagram = chq_bytes(buffer, (size_t)size)};
+        const struct chq_address agent = chq_address_from_sockaddr((struct sockaddr *)&from);
+        if (!chq_address_same_host(&agent, &s->address))
+            continue; /* from the network: the kernel lets none in that claims to be from here */
+        const struct chq_front_event e = {
+            .type = CHQ_FRONT_FROM_AGENT, .agent = agent, .datagram = chq_bytes(buffer, (size_t)size)};
         struct chq_front_actions out;
         if (chq_front_step(&s->core, &e, &out) != CHQ_OK || !open_upstream(s, out.flow))
             continue;
         (void)send(s->up[out.flow].fd, out.datagram.data, out.datagram.size, 0);
     }
     return G_SOURCE_CONTINUE;
+}
+
+static bool name_of(int fd, struct chq_address *out)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    if (getsockname(fd, (struct sockaddr *)&storage, &length) != 0)
+        return false;
+    *out = chq_address_from_sockaddr((struct sockaddr *)&storage);
+    return true;
+}
+
+/*
+ * Open a socket on the own address from which the way to the relay leads. Not on 127.0.0.1: the agent ties each of its
+ * sockets to the interface of its address, and from there only that interface's own addresses are on this machine.
+ */
+static int open_beside(const struct chq_address *relay, struct chq_address *address)
+{
+    const int probe = open_udp(NULL, relay);
+    if (probe < 0)
+        return -1;
+    const bool known = name_of(probe, address);
+    (void)close(probe);
+    if (!known)
+        return -1;
+    address->port = 0;
+    const int fd = open_udp(address, NULL);
+    if (fd >= 0 && !name_of(fd, address)) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 enum chq_err chq_front_shell_new(GMainContext *context, const struct chq_address *relay,
@@ -149,15 +183,11 @@ enum chq_err chq_front_shell_new(GMainContext *context, const struct chq_address
         s->log = *log;
     for (unsigned i = 0; i < CHQ_FRONT_FLOWS_MAX; i++)
         s->up[i] = (struct upstream){.shell = s, .fd = -1, .flow = i};
-    const struct chq_address loopback = chq_address_ip4(127, 0, 0, 1, 0);
-    struct sockaddr_storage bound;
-    socklen_t length = sizeof bound;
-    s->fd = open_udp(&loopback, NULL);
-    if (s->fd < 0 || getsockname(s->fd, (struct sockaddr *)&bound, &length) != 0) {
+    s->fd = open_beside(relay, &s->address);
+    if (s->fd < 0) {
         chq_front_shell_free(s);
         return CHQ_IO;
     }
-    s->address = chq_address_from_sockaddr((struct sockaddr *)&bound);
     s->source = watch(context, s->fd, on_agent, s);
     *out = s;
     return CHQ_OK;

@@ -7,7 +7,8 @@
 #include "core/base/log.h"
 #include "p2p/path/front.h"
 
-/* The front's sockets on a GMainContext: one on 127.0.0.1 for the agent, one towards the relay for each flow. */
+/* The front's sockets on a GMainContext: one for the agent, on an own address and
+ * deaf to everybody else, and one towards the relay for each flow. */
 struct chq_front_shell;
 
 /* Open the front for the TURN server at `relay`. CHQ_IO: no socket; CHQ_NO_MEMORY. */
@@ -17,7 +18,7 @@ void chq_front_shell_free(struct chq_front_shell *shell);
 
 /* Return where the agent finds its TURN server. */
 struct chq_address chq_front_shell_address(const struct chq_front_shell *shell);
-/* Return the core, for its statistics and chq_front_is_mapped; borrowed. */
+/* Return the core, for its statistics; borrowed. */
 const struct chq_front *chq_front_shell_core(const struct chq_front_shell *shell);
 
 #endif
