@@ -74,6 +74,7 @@ static inline void world_init(struct world *world, uint64_t seed, const struct c
         .allocations_max = 20,
         .credentials_max = 4,
         .allocations_per_credential_max = 4,
+        .allocations_per_prefix_max = 1000,
         .unauthenticated_per_s = 1000,
         .random = chq_seeded_random(&world->seeded),
         .crypto = *crypto,

@@ -99,6 +99,19 @@ static void on_allocate_again(
         send_allocated(turn, request, a);
 }
 
+/* Many accounts of one network shall not take all ports. */
+static bool prefix_is_full(const struct chq_turn *turn, const struct chq_address *client)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < turn->allocations_n; i++) {
+        const struct allocation *a = turn->allocations[i];
+        if (a->used && a->client.family == client->family &&
+            memcmp(a->client.ip, client->ip, client->family == 4 ? 3 : 6) == 0)
+            n++;
+    }
+    return n >= turn->config.allocations_per_prefix_max;
+}
+
 /* RFC 8656 section 7.2, steps 3 to 10. Return the error code, or 0 and what to open. */
 static uint16_t check_allocate(const struct chq_turn *turn, const struct request *request, uint8_t *family)
 {
@@ -117,7 +130,8 @@ static uint16_t check_allocate(const struct chq_turn *turn, const struct request
     *family = (m->has & CHQ_STUN_HAS_FAMILY) && m->family == 2 ? 6 : 4;
     if (turn->config.relay[*family == 6].family == 0)
         return 440;
-    if (turn->credentials[request->credential]->allocations >= turn->config.allocations_per_credential_max)
+    if (turn->credentials[request->credential]->allocations >= turn->config.allocations_per_credential_max ||
+        prefix_is_full(turn, request->from))
         return 486;
     return reserve ? 508 : 0;
 }

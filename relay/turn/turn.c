@@ -36,8 +36,8 @@ static enum chq_err check_config(const struct chq_turn_config *c)
         return CHQ_LIMIT;
     if (c->allocations_max == 0 || c->allocations_max > 1u << 20 || c->credentials_max == 0 ||
         c->credentials_max > 1u << 24 || c->allocations_per_credential_max == 0 ||
-        c->allocations_per_credential_max >= CHQ_TURN_ACTIONS_MAX || c->unauthenticated_per_s == 0 ||
-        c->unauthenticated_per_s > 1000000)
+        c->allocations_per_credential_max >= CHQ_TURN_ACTIONS_MAX || c->allocations_per_prefix_max == 0 ||
+        c->unauthenticated_per_s == 0 || c->unauthenticated_per_s > 1000000)
         return CHQ_LIMIT;
     for (size_t i = 0; i < realm_bytes; i++)
         if (c->realm[i] < 0x20 || c->realm[i] == 0x7F || c->realm[i] == '"' || c->realm[i] == '\\')

@@ -30,6 +30,7 @@ struct chq_turn_config {
     struct chq_peer_filter filter; /* copied */
     uint32_t allocations_max, credentials_max;
     uint32_t allocations_per_credential_max; /* at most CHQ_TURN_ACTIONS_MAX - 1 */
+    uint32_t allocations_per_prefix_max; /* of clients in one IPv4 /24 or IPv6 /48 */
     uint32_t
         unauthenticated_per_s; /* unauthenticated replies a second and source; the burst is three times that */
     struct chq_random random; /* context borrowed for the core's life, as is the crypto's */

@@ -440,6 +440,8 @@ static enum chq_err make_core(struct chq_turn_server *s, const struct chq_turn_s
         .credentials_max = 65536,
         .allocations_per_credential_max =
             config->allocations_per_credential_max > 0 ? config->allocations_per_credential_max : 16,
+        .allocations_per_prefix_max =
+            config->allocations_per_prefix_max > 0 ? config->allocations_per_prefix_max : 512,
         .unauthenticated_per_s = config->unauthenticated_per_s > 0 ? config->unauthenticated_per_s : 20,
         .random = config->random,
     };

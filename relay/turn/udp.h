@@ -29,6 +29,7 @@ struct chq_turn_server_config {
     uint32_t allow_count;
     uint32_t allocations_max; /* 0: 4,096 */
     uint32_t allocations_per_credential_max; /* 0: 16 */
+    uint32_t allocations_per_prefix_max; /* 0: 512; of clients in one IPv4 /24 or IPv6 /48 */
     uint32_t unauthenticated_per_s; /* 0: 20 unauthenticated replies a second and source (burst: 3 s of it) */
     struct chq_random random; /* required; its context is used by the server's thread until stop */
     struct chq_log log; /* copied; client addresses appear at CHQ_LOG_DEBUG only */

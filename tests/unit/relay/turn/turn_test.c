@@ -154,6 +154,18 @@ static void keeps_to_its_quotas(void **state)
     from.port = 5000;
     assert_int_equal(world_allocate(world, &from), 0); /* one was given back */
 
+    world->config.allocations_per_prefix_max = 2;
+    chq_turn_free(world->turn);
+    assert_int_equal(chq_turn_new(&world->config, &world->turn), CHQ_OK);
+    assert_int_equal(world_add_user(world, "ana", "secret"), CHQ_OK);
+    const struct chq_address neighbour = chq_address_ip4(9, 9, 9, 200, 1),
+                             afar = chq_address_ip4(9, 9, 8, 9, 1);
+    assert_int_equal(world_allocate(world, &client), 0);
+    assert_int_equal(world_allocate(world, &neighbour), 0);
+    assert_int_equal(world_allocate(world, &other), 486); /* two in this /24 */
+    assert_int_equal(world_allocate(world, &afar), 0);
+    world->config.allocations_per_prefix_max = 1000;
+
     world->config.port_max = 50001; /* two ports for all */
     chq_turn_free(world->turn);
     assert_int_equal(chq_turn_new(&world->config, &world->turn), CHQ_OK);
@@ -213,6 +225,51 @@ static void refresh_moves_the_end(void **state)
     chq_stun_write_u32(&world->w, CHQ_STUN_REQUESTED_ADDRESS_FAMILY, 2u << 24);
     world_sign(world, "ana", "secret");
     assert_int_equal(world_send(world, &client), 443);
+}
+
+static void ports_come_back(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 25; i++) { /* of ten */
+        assert_int_equal(world_allocate(world, &client), 0);
+        if (i % 2)
+            world_pass(world, 602);
+        else
+            assert_int_equal(world_refresh(world, &client, 0), 0);
+    }
+    assert_int_equal(world->closed, 25);
+}
+
+/* More than one step can close at once. */
+static void many_allocations_end_together(void **state)
+{
+    struct world *world = *state;
+    char name[16];
+    world->config.allocations_max = 200;
+    world->config.credentials_max = 50;
+    world->config.port_max = 50199;
+    chq_turn_free(world->turn);
+    assert_int_equal(chq_turn_new(&world->config, &world->turn), CHQ_OK);
+    struct chq_address from = client;
+    for (int i = 0; i < 50; i++) {
+        (void)snprintf(name, sizeof name, "user%d", i);
+        assert_int_equal(world_add_user(world, name, "secret"), CHQ_OK);
+        for (int j = 0; j < 3; j++, from.port++) {
+            assert_int_equal(world_challenge(world, &from), 401);
+            world_begin(world, CHQ_STUN_ALLOCATE, CHQ_STUN_REQUEST);
+            chq_stun_write_u32(&world->w, CHQ_STUN_REQUESTED_TRANSPORT, 17u << 24);
+            world_sign(world, name, "secret");
+            assert_int_equal(world_send(world, &from), 0);
+        }
+    }
+    assert_int_equal(world->opened, 150);
+    world_pass(world, 602);
+    assert_int_equal(world->closed, 150);
+    assert_int_equal(chq_turn_stats(world->turn)->allocations, 0);
+    for (int i = 0; i < 50; i++) {
+        (void)snprintf(name, sizeof name, "user%d", i);
+        assert_int_equal(world_remove_user(world, name), CHQ_OK);
+    }
 }
 
 static void an_allocation_belongs_to_its_user(void **state)
@@ -458,8 +515,8 @@ static void bad_configurations_are_refused(void **state)
     struct world *world = *state;
     struct chq_turn *turn;
     const struct chq_turn_config good = world->config;
-    struct chq_turn_config c[11];
-    for (size_t i = 0; i < 11; i++)
+    struct chq_turn_config c[12];
+    for (size_t i = 0; i < 12; i++)
         c[i] = good;
     c[0].realm = "";
     c[1].realm = "ninechars";
@@ -472,7 +529,8 @@ static void bad_configurations_are_refused(void **state)
     c[8].port_min = 0;
     c[9].credentials_max = 0;
     c[10].realm = "a\nb";
-    for (size_t i = 0; i < 11; i++) {
+    c[11].allocations_per_prefix_max = 0;
+    for (size_t i = 0; i < 12; i++) {
         enum chq_err want = i == 2 || i == 4 || i == 10 ? CHQ_MALFORMED : CHQ_LIMIT;
         if (chq_turn_new(&c[i], &turn) != want || turn != NULL)
             fail_msg("row %zu", i);
@@ -504,6 +562,8 @@ int main(void)
         WORLD_TEST(keeps_to_its_quotas),
         WORLD_TEST(tries_other_ports_and_gives_up_cleanly),
         WORLD_TEST(refresh_moves_the_end),
+        WORLD_TEST(ports_come_back),
+        WORLD_TEST(many_allocations_end_together),
         WORLD_TEST(an_allocation_belongs_to_its_user),
         WORLD_TEST(permissions_open_and_close),
         WORLD_TEST(permissions_are_all_or_nothing),
