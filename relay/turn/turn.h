@@ -23,16 +23,14 @@
 struct chq_turn;
 
 struct chq_turn_config {
-    struct chq_address
-        relay[2]; /* what clients are told: IPv4, IPv6; family 0: not offered. Ports are not used. */
+    struct chq_address relay[2]; /* what clients are told: IPv4, IPv6; family 0: not offered; no ports */
     uint16_t port_min, port_max; /* relayed ports, both included */
     const char *realm; /* 1 to CHQ_TURN_REALM_BYTES_MAX bytes; borrowed for the call */
     struct chq_peer_filter filter; /* copied */
     uint32_t allocations_max, credentials_max;
     uint32_t allocations_per_credential_max; /* at most CHQ_TURN_ACTIONS_MAX - 1 */
     uint32_t allocations_per_prefix_max; /* of clients in one IPv4 /24 or IPv6 /48 */
-    uint32_t
-        unauthenticated_per_s; /* unauthenticated replies a second and source; the burst is three times that */
+    uint32_t unauthenticated_per_s; /* replies a second and source; the burst is three times that */
     struct chq_random random; /* context borrowed for the core's life, as is the crypto's */
     struct chq_stun_crypto crypto;
 };

@@ -17,6 +17,7 @@ trap clean EXIT
 fails=0
 
 peer_port=$((20000 + RANDOM % 8000))
+host=127.0.0.1 relay6=''
 turnutils_peer -L 127.0.0.1 -p $peer_port >"$dir/peer" 2>&1 &
 jobs_to_end+=($!)
 
@@ -24,7 +25,7 @@ jobs_to_end+=($!)
 run() {
     local name=$1 clients=$2 packets=$3 bytes=$4; shift 4
     mkfifo "$dir/$name.in"
-    "$server" --allow 127.0.0.1/32 --user ana:secret --per-user 63 <"$dir/$name.in" >"$dir/$name.out" 2>"$dir/$name.err" &
+    "$server" --listen $host $relay6 --allow $host --user ana:secret --per-user 63 <"$dir/$name.in" >"$dir/$name.out" 2>"$dir/$name.err" &
     local pid=$! port='' i
     jobs_to_end+=($pid)
     exec 7>"$dir/$name.in"
@@ -32,8 +33,8 @@ run() {
         port=$(sed -n 's/^port //p' "$dir/$name.out"); [ -n "$port" ] && break
         read -r -t 0.05 <> <(:)
     done
-    timeout 60 turnutils_uclient -c -u ana -w secret -p "$port" -e 127.0.0.1 -r $peer_port -l "$bytes" -n "$packets" \
-        -m "$clients" -z 5 "$@" 127.0.0.1 >"$dir/$name.client" 2>&1
+    timeout 60 turnutils_uclient -c -u ana -w secret -p "$port" -e $host -r $peer_port -l "$bytes" -n "$packets" \
+        -m "$clients" -z 5 "$@" $host >"$dir/$name.client" 2>&1
     exec 7>&-
     wait $pid
     local total=$((clients * packets))
@@ -56,4 +57,13 @@ run send-odd-size 1 50 171 -s
 run channel 2 100 172
 run channel-big 1 50 1200 -D
 run many 10 20 172
+if grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null; then
+    host=::1 relay6='--relay6 ::1'
+    turnutils_peer -L ::1 -p $peer_port >"$dir/peer6" 2>&1 &
+    jobs_to_end+=($!)
+    run ipv6-send 1 50 171 -x -s
+    run ipv6-channel 1 50 172 -x
+else
+    echo "no IPv6 on this machine's loopback: IPv6 left out"
+fi
 [ $fails = 0 ] && echo "PASS" || exit 1
