@@ -143,11 +143,8 @@ static void link_over(struct link *l, const char *reason)
     if (l->gone)
         return;
     l->gone = true;
-    if (!l->closing) {
-        snprintf(
-            text, sizeof text, "relay %s:%u %s", l->host, l->port, l->reason[0] != 0 ? l->reason : reason);
-        tell(l->links, l->relay, false, text, NULL);
-    }
+    if (!l->closing)
+        tell(l->links, l->relay, false, l->reason[0] != 0 ? l->reason : reason, NULL);
     if (l->wsi != NULL)
         lws_set_opaque_user_data(l->wsi, NULL);
     link_free(l);
