@@ -78,11 +78,12 @@ test_ctest() {
     say "    $area: $((all - failed - skipped)) of $all passed"
 }
 
-# test_scripts AREA [NAME]: tests/AREA/NAME.sh, given the build folder; exit 0 passed, 77 skipped with the reason as last line.
+# test_scripts AREA [NAME]: tests/AREA/NAME.sh, given the build folder; exit 0 passed, 77 skipped with the reason as last
+# line. A file for others to source says so in a comment that begins with 'Not a test'.
 test_scripts() {
     local area=$1 only=${2:-} script name log rc
     for script in tests/"$area"/*.sh; do
-        [ -x "$script" ] || continue
+        [ -x "$script" ] && ! head -n 20 "$script" | grep -q '^# Not a test' || continue
         name=$(basename "$script" .sh)
         [ -z "$only" ] || [ "$only" = "$name" ] || continue
         log=$LOGS/$area/$name.log

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A NAT laboratory in network namespaces. Needs root, ip and nft. Nothing leaves the machine.
+# Not a test by itself: a NAT laboratory in network namespaces, to source. Needs root, ip and nft. Nothing leaves the machine.
 #
 #   source tests/net/natlab.sh
 #   natlab_supported || exit 77
