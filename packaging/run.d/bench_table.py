@@ -22,7 +22,7 @@ def main():
             if row["name"].startswith(only):
                 rows.append(row)
     if not rows:
-        print(f"run: no benchmark's name starts with '{only}'" if only else "run: there are no benchmarks yet", file=sys.stderr)
+        print(f"run: no benchmark's name starts with '{only}', and tests/bench has no such folder" if only else "run: there are no benchmarks yet", file=sys.stderr)
         return 1
     if as_json == "yes":
         for row in rows:

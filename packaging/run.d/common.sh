@@ -17,7 +17,7 @@ as_root() {
 }
 
 # The newest whole line of a log, short enough for a terminal.
-last_line() { tail -c 4000 "$1" 2>/dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c1-100; }
+last_line() { tail -c 4000 "$1" 2>/dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c1-100 | grep .; }
 
 # logged LABEL LOG COMMAND...: run quietly, say every ten seconds where it is, and show the end of the log when it fails.
 logged() {
@@ -31,7 +31,7 @@ logged() {
         while :; do
             sleep 10 >/dev/null 2>&1 &
             wait $!
-            printf '    [%3d s] %s\n' $((SECONDS - start)) "$(last_line "$log")"
+            printf '    [%3d s] %s\n' $((SECONDS - start)) "$(last_line "$log" || echo 'still at it')"
         done
     ) &
     beat=$!
