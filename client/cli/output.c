@@ -239,7 +239,7 @@ void cli_print_event(const struct cli *cli, const struct chq_event *e)
         if (e->up)
             printf("* relay %s: connected\n", e->host);
         else
-            printf("* %s. Nothing is lost, trying again\n", e->text);
+            printf("* %s\n", e->text);
         break;
     case CHQ_EVENT_WALLET: cli_print_wallet(cli, &e->wallet); break;
     case CHQ_EVENT_TRANSFERRED:
