@@ -18,10 +18,10 @@
 #include "core/base/limits.h"
 #include "relay/turn/hash.h"
 #include "relay/turn/locals.h"
+#include "relay/turn/outbox.h"
 #include "relay/turn/sockaddr.h"
 #include "relay/turn/turn.h"
 
-#define BATCH 64 /* datagrams taken from one socket at a time */
 #define DATAGRAM_BYTES_MAX                                                                                   \
     2048 /* longer ones are dropped: more than any path's MTU with room for jumbo payloads */
 #define TAIL_BYTES    4
@@ -69,21 +69,21 @@ struct chq_turn_server {
     struct chq_turn_stats stats;
 
     /* of the thread alone */
-    uint64_t unsent_packets; /* also too long ones */
+    uint64_t too_long_packets;
     bool told_no_port;
     bool busy; /* in the last window packets came fast, and few at a time */
     uint64_t window_us; /* when the window began */
     uint64_t window_packets, window_calls;
     struct chq_turn_actions actions;
-    struct mmsghdr in[BATCH], out[BATCH];
-    struct iovec in_parts[BATCH], out_parts[BATCH];
-    union chq_sockaddr in_from[BATCH], out_to[BATCH];
-    union chq_turn_control in_control[BATCH], out_control[BATCH];
+    struct mmsghdr in[CHQ_TURN_BATCH];
+    struct iovec in_parts[CHQ_TURN_BATCH];
+    union chq_sockaddr in_from[CHQ_TURN_BATCH];
+    union chq_turn_control in_control[CHQ_TURN_BATCH];
+    struct chq_turn_outbox outbox;
     bool any_address; /* the listening socket takes every address, so answers say which they come from */
     struct chq_turn_locals locals;
-    int out_fds[BATCH];
-    unsigned out_n, in_used; /* how many of `in` have to be made ready again */
-    struct slot slots[BATCH];
+    unsigned in_used; /* how many of `in` have to be made ready again */
+    struct slot slots[CHQ_TURN_BATCH];
 };
 
 static uint64_t monotonic_us(void)
@@ -91,43 +91,6 @@ static uint64_t monotonic_us(void)
     struct timespec now;
     CHQ_ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* Send what is queued, one system call for each run of datagrams with the same socket. A datagram that the system
- * does not take is dropped, as on any full link. */
-static void flush(struct chq_turn_server *s)
-{
-    for (unsigned at = 0; at < s->out_n;) {
-        unsigned end = at + 1;
-        while (end < s->out_n && s->out_fds[end] == s->out_fds[at])
-            end++;
-        int sent = sendmmsg(s->out_fds[at], s->out + at, end - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent > 0) {
-            at += (unsigned)sent;
-        } else if (sent < 0 && errno == EINTR) {
-            continue;
-        } else {
-            s->unsent_packets++;
-            at++;
-        }
-    }
-    s->out_n = 0;
-}
-
-/* Queue a datagram; return its header for what else it needs. */
-static struct msghdr *queue(
-    struct chq_turn_server *s, int fd, const struct chq_address *to, uint8_t *data, size_t size)
-{
-    if (s->out_n == BATCH)
-        flush(s);
-    unsigned i = s->out_n++;
-    s->out_fds[i] = fd;
-    s->out_parts[i] = (struct iovec){.iov_base = data, .iov_len = size};
-    socklen_t to_size = chq_address_to_sockaddr(to, &s->out_to[i]);
-    s->out[i] = (struct mmsghdr){
-        .msg_hdr = {
-            .msg_name = &s->out_to[i], .msg_namelen = to_size, .msg_iov = &s->out_parts[i], .msg_iovlen = 1}};
-    return &s->out[i].msg_hdr;
 }
 
 static int bound_socket(const struct chq_address *address)
@@ -173,7 +136,7 @@ static enum chq_turn_port_result open_port(struct chq_turn_server *s, const stru
 
 static void close_port(struct chq_turn_server *s, uint32_t allocation)
 {
-    flush(s);
+    chq_turn_outbox_flush(&s->outbox, &s->locals);
     (void)close(s->port_fds[allocation]);
     s->port_fds[allocation] = -1;
 }
@@ -188,20 +151,18 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
         for (uint32_t i = 0; i < s->actions.n; i++) {
             const struct chq_turn_action *action = &s->actions.v[i];
             uint8_t *data;
-            struct msghdr *header;
             switch (action->type) {
             case CHQ_TURN_TO_PEER: /* the payload lies in the slot */
-                (void)queue(s, s->port_fds[action->allocation], &action->address,
-                    (uint8_t *)(uintptr_t)action->payload.data, action->payload.size);
+                chq_turn_outbox_add(&s->outbox, s->port_fds[action->allocation], &action->address, &s->locals,
+                    0, (uint8_t *)(uintptr_t)action->payload.data, action->payload.size);
                 break;
             case CHQ_TURN_TO_CLIENT:
                 data = action->payload.data != NULL ? slot->data - action->head.size : slot->data;
                 memcpy(data, action->head.data, action->head.size);
                 if (action->tail.size > 0)
                     memcpy(slot->data + action->payload.size, action->tail.data, action->tail.size);
-                header = queue(s, s->listen_fd, &action->address, data,
-                    action->head.size + action->payload.size + action->tail.size);
-                chq_turn_locals_use(&s->locals, action->listener, &s->out_control[s->out_n - 1], header);
+                chq_turn_outbox_add(&s->outbox, s->listen_fd, &action->address, &s->locals, action->listener,
+                    data, action->head.size + action->payload.size + action->tail.size);
                 break;
             case CHQ_TURN_OPEN_PORT:
                 opened.port.allocation = action->allocation;
@@ -224,10 +185,10 @@ static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn
         s->in[i].msg_hdr.msg_namelen = sizeof s->in_from[i];
         s->in[i].msg_hdr.msg_controllen = 0;
     }
-    for (unsigned i = 0; i < BATCH && control_bytes > 0; i++)
+    for (unsigned i = 0; i < CHQ_TURN_BATCH && control_bytes > 0; i++)
         s->in[i].msg_hdr.msg_controllen = control_bytes;
-    int n = recvmmsg(fd, s->in, BATCH, MSG_DONTWAIT, NULL);
-    s->in_used = control_bytes > 0 ? BATCH : n > 0 ? (unsigned)n : 0;
+    int n = recvmmsg(fd, s->in, CHQ_TURN_BATCH, MSG_DONTWAIT, NULL);
+    s->in_used = control_bytes > 0 ? CHQ_TURN_BATCH : n > 0 ? (unsigned)n : 0;
     s->window_packets += n > 0 ? (unsigned)n : 0;
     s->window_calls++;
     struct chq_turn_event event = *kind;
@@ -236,7 +197,7 @@ static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn
         struct chq_bytes datagram = chq_bytes(s->slots[i].data, s->in[i].msg_len);
         struct chq_address from = chq_address_from_sockaddr(&s->in_from[i]);
         if ((s->in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 || from.family == 0) {
-            s->unsent_packets++;
+            s->too_long_packets++;
             continue;
         }
         if (event.type == CHQ_TURN_FROM_CLIENT) {
@@ -250,7 +211,7 @@ static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn
         CHQ_ASSERT(chq_turn_step(s->turn, &event, &s->actions) == CHQ_OK);
         carry_out(s, event.now_us, &s->slots[i]);
     }
-    flush(s);
+    chq_turn_outbox_flush(&s->outbox, &s->locals);
 }
 
 /* Run what other threads asked for; return false when it is time to stop. */
@@ -285,7 +246,7 @@ static bool run_commands(struct chq_turn_server *s)
 static void publish_stats(struct chq_turn_server *s)
 {
     struct chq_turn_stats stats = *chq_turn_stats(s->turn);
-    stats.dropped_packets += s->unsent_packets;
+    stats.dropped_packets += s->too_long_packets + s->outbox.unsent_packets;
     CHQ_ASSERT(pthread_mutex_lock(&s->lock) == 0);
     s->stats = stats;
     CHQ_ASSERT(pthread_mutex_unlock(&s->lock) == 0);
@@ -323,7 +284,7 @@ static void measure_rate(struct chq_turn_server *s)
 
 static void prepare_batch(struct chq_turn_server *s)
 {
-    for (unsigned i = 0; i < BATCH; i++) {
+    for (unsigned i = 0; i < CHQ_TURN_BATCH; i++) {
         s->in_parts[i] = (struct iovec){.iov_base = s->slots[i].data, .iov_len = DATAGRAM_BYTES_MAX};
         s->in[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &s->in_from[i],
                                         .msg_namelen = sizeof s->in_from[i],
@@ -340,10 +301,10 @@ static void *run(void *arg)
     prepare_batch(s);
     (void)prctl(PR_SET_TIMERSLACK, 1000); /* the kernel's 50 us would blur the wait of gather() */
     for (bool go_on = true; go_on;) {
-        struct epoll_event ready[BATCH];
+        struct epoll_event ready[CHQ_TURN_BATCH];
         if (s->busy)
             gather(s);
-        int n = epoll_wait(s->epoll_fd, ready, BATCH, wait_ms(s));
+        int n = epoll_wait(s->epoll_fd, ready, CHQ_TURN_BATCH, wait_ms(s));
         for (int i = 0; i < n; i++) {
             uint64_t key = ready[i].data.u64;
             if (key == WAKE_KEY) {

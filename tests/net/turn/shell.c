@@ -197,6 +197,51 @@ static void answers_from_where_it_was_asked(void)
     chq_turn_server_stop(server);
 }
 
+/* Bursts keep their order and every byte, whatever is sent together; `host` is where the server is asked. */
+static void bursts_stay_whole(const char *listen, uint8_t host)
+{
+    static const unsigned sizes[] = {100, 100, 100, 100, 40, 100, 100, 0, 1000, 1000, 1000, 999, 1000, 1, 1,
+        1, 1390, 1390, 1390, 1404, 1404, 172, 172, 172, 172, 172, 172, 172, 171, 172};
+    enum { BURST = sizeof sizes / sizeof *sizes };
+    static uint8_t packets[BURST][1500];
+    struct chq_turn_server_config config = good_config();
+    struct chq_turn_server *server;
+    struct chq_gauge gauge;
+    chq_gauge_init(&gauge, 0, UINT64_MAX);
+    config.listen_address = listen;
+    CHQ_ASSERT(chq_turn_server_start(&config, &server) == CHQ_OK);
+    CHQ_ASSERT(chq_turn_server_add_credential(server, "ana", "secret", &gauge, 0) == CHQ_OK);
+    const struct chq_address address = chq_address_ip4(127, 0, 0, host, chq_turn_server_port(server));
+    struct client c = new_client(&crypto, address.port, "ana", "secret");
+    (void)close(c.fd);
+    c.fd = udp_socket(&address, &c.own);
+    CHQ_ASSERT(turn_allocate(c.fd, &c.user, &c.relayed) == 0);
+    CHQ_ASSERT(turn_bind(c.fd, &c.user, &c.peer_address) == 0);
+    for (unsigned i = 0; i < BURST; i++) {
+        memset(packets[i] + 4, (int)(i + 1), sizes[i]);
+        chq_channel_data_header(packets[i], TURN_CLIENT_CHANNEL, (uint16_t)sizes[i]);
+    }
+    for (int round = 0; round < 20; round++) {
+        struct mmsghdr out[BURST] = {0};
+        struct iovec parts[BURST];
+        union chq_sockaddr name;
+        bool down = round % 2;
+        socklen_t name_size = chq_address_to_sockaddr(&c.relayed, &name);
+        for (unsigned i = 0; i < BURST; i++) {
+            parts[i] = (struct iovec){packets[i] + (down ? 4 : 0), sizes[i] + (down ? 0 : 4)};
+            out[i].msg_hdr = (struct msghdr){.msg_name = down ? &name : NULL,
+                .msg_namelen = down ? name_size : 0,
+                .msg_iov = &parts[i],
+                .msg_iovlen = 1};
+        }
+        CHQ_ASSERT(sendmmsg(down ? c.peer : c.fd, out, BURST, 0) == BURST);
+        for (unsigned i = 0; i < BURST; i++)
+            CHQ_ASSERT(arrives(down ? c.fd : c.peer, packets[i] + (down ? 0 : 4), sizes[i] + (down ? 4 : 0)));
+    }
+    end_client(&c);
+    chq_turn_server_stop(server);
+}
+
 struct churn {
     struct chq_turn_server *server;
     unsigned number, rounds;
@@ -253,6 +298,9 @@ int main(void)
     CHQ_ASSERT(chq_turn_server_start(&config, &server) == CHQ_OK);
     answers_from_where_it_was_asked();
     printf("answers come from the address that was asked: ok\n");
+    bursts_stay_whole("127.0.0.1", 1);
+    bursts_stay_whole("0.0.0.0", 2);
+    printf("bursts keep order and bytes: ok\n");
     enum { THREADS = 4 };
     pthread_t threads[THREADS];
     struct churn jobs[THREADS];
