@@ -147,11 +147,11 @@ natlab_nat() { # SIDE TYPE
 # Each type does what its name says: the laboratory is a test of itself.
 natlab_check() {
     local type seen bad=0 ready
-    exec {ready}< <(natlab_in pub python3 "$(dirname "${BASH_SOURCE[0]}")/natlab_probe.py" serve "$NATLAB_NET")
+    exec {ready}< <(natlab_in pub /usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/natlab_probe.py" serve "$NATLAB_NET")
     read -r -t 10 -u "$ready" || { echo "NOT OK: the probe's server did not start"; return 1; }
     for type in open fullcone addr port symmetric udpblocked; do
         natlab_nat a $type
-        seen=$(natlab_in a timeout 20 python3 "$(dirname "${BASH_SOURCE[0]}")/natlab_probe.py" ask "$NATLAB_NET" 192.168.1.2)
+        seen=$(natlab_in a timeout 20 /usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/natlab_probe.py" ask "$NATLAB_NET" 192.168.1.2)
         if [ "$seen" = $type ]; then echo "ok: NAT type $type"; else echo "NOT OK: $type looks like '$seen'"; bad=1; fi
     done
     return $bad
