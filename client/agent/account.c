@@ -308,7 +308,8 @@ void chq_agent_on_submit(struct chq_agent *a, struct agent_relay *relay, struct 
     if (n > sizeof a->batch.reason - 1)
         n = sizeof a->batch.reason - 1;
     memset(a->batch.reason, 0, sizeof a->batch.reason);
-    memcpy(a->batch.reason, reply->reason.data, n);
+    if (n > 0)
+        memcpy(a->batch.reason, reply->reason.data, n);
     a->batch.answered_us = a->now_us;
     look_again(a);
 }

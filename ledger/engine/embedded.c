@@ -272,6 +272,9 @@ static void query(struct chq_engine *engine, const struct chq_ledger_request *re
         p.issued_micro = totals.issued_micro;
         p.balances_micro = totals.balances_micro;
         p.deposits_micro = totals.deposits_micro;
+        chq_validators_put(&value, e->genesis.validators, e->genesis.validators_count);
+        CHQ_ASSERT(chq_writer_finish(&value) == CHQ_OK); /* one validator: start-up checks it */
+        p.validators = chq_writer_bytes(&value);
     } else {
         p.present = chq_state_prove(e->state, request->kind, request->key, &value, &proof);
         CHQ_ASSERT(chq_writer_finish(&value) == CHQ_OK && chq_writer_finish(&proof) == CHQ_OK);

@@ -184,6 +184,28 @@ class Lab:
     def listen(self, name, *extra):
         return Client(self, name, extra)
 
+    # ---- the ledger
+
+    def start_ledger(self):
+        self.ledger_dir = self.path("ledger")
+        self.ledger_socket = os.path.join(self.ledger_dir, "ledger.sock")
+        self.run([self.program("chasqui-ledger"), "init", "--dir", self.ledger_dir, "--chain-id", "lab-1"])
+        return self.restart_ledger()
+
+    def restart_ledger(self):
+        self.ledger = self.spawn("ledger", [self.program("chasqui-ledger"), "run", "--dir", self.ledger_dir], "net")
+        self.until("the ledger answers", 20, lambda: self.ledger.poll() is not None or self.query("info", check=False))
+        if self.ledger.poll() is not None:
+            raise Failed(f"the ledger ended: {self.log_tail('ledger')}")
+        return self.ledger
+
+    def query(self, *what, check=True):
+        code, out, _ = self.run([self.program("chasqui-ledger"), "query", *what, "--dir", self.ledger_dir, "--json"], check=check)
+        return json.loads(out) if code == 0 else None
+
+    def issue(self, account, amount):
+        self.run([self.program("chasqui-ledger"), "issue", "--dir", self.ledger_dir, "--to", account, "--amount", amount])
+
     # ---- relays
 
     def start_relay(self, name, host, settle_after=5, grant="1", fund="100"):
@@ -197,8 +219,9 @@ class Lab:
                               "--region", name], where="net")
         account = next(line.split()[1] for line in out.splitlines() if line.startswith("account "))
         self.relays[name] = {"host": host, "port": port, "turn": turn, "home": home, "account": account}
+        self.restart_relay(name)
         self.issue(account, fund)
-        return self.restart_relay(name)
+        return self.relays[name]["process"]
 
     def restart_relay(self, name):
         relay = self.relays[name]
