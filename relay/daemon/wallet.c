@@ -23,6 +23,7 @@ struct job {
     struct chq_wallet_done done; /* call NULL: nobody waits */
     uint8_t account[CHQ_ID_BYTES];
     bool prepared; /* GRANT: nonce and account are on disk */
+    bool looked; /* GRANT: the balance was asked for it */
     unsigned tries;
     size_t records_size;
     uint8_t records[];
@@ -366,6 +367,10 @@ static void start_grant(struct chq_wallet *wallet)
         grant_is_done(wallet, grant.nonce); /* its batch is the only one that ever had this nonce */
     } else if (wallet->config.config->grant_micro == 0) {
         finish_job(wallet, CHQ_UNSUPPORTED, "this relay gives no starting allowance");
+    } else if (!job->prepared && wallet->state.balance_micro < wallet->config.config->grant_micro &&
+               !job->looked) {
+        job->looked = true; /* somebody may have sent credit a moment ago */
+        look_again(wallet, 0);
     } else if (!job->prepared && wallet->state.balance_micro < wallet->config.config->grant_micro) {
         finish_job(wallet, CHQ_PAYMENT, "this relay has no credit for starting allowances at the moment");
     } else if (!job->prepared && !within_day(wallet)) {
