@@ -241,6 +241,7 @@ static void advance(struct chq_agent *a)
         chq_agent_advance_contacts(a);
         chq_agent_advance_inbox(a);
         chq_agent_advance_outbox(a);
+        chq_agent_advance_debts(a);
         chq_agent_advance_account(a);
         chq_agent_advance_prekeys(a);
         chq_agent_advance_relays(a);

@@ -222,6 +222,7 @@ void chq_agent_on_prekey(
 /* --- proved facts about others --- */
 
 struct proved {
+    uint64_t time_s; /* the older of the two headers */
     struct chq_account_record account;
     struct chq_device_list list;
 };
@@ -235,6 +236,7 @@ static enum proof prove(struct chq_agent *a, const uint8_t account[32], uint64_t
     struct agent_lookup *ld = chq_agent_look(a, CHQ_RECORD_DEVICES, account, since_us);
     if (la == NULL || ld == NULL)
         return PROOF_WAIT;
+    out->time_s = la->time_s < ld->time_s ? la->time_s : ld->time_s;
     if (!la->present || !ld->present ||
         chq_account_record_read(chq_bytes(la->value, la->size), &out->account) != CHQ_OK ||
         chq_device_list_open(&out->list, chq_bytes(ld->value, ld->size), out->account.root_key) != CHQ_OK ||
@@ -352,9 +354,16 @@ static void advance_devices(struct chq_agent *a, struct agent_contact *contact)
     switch (prove(a, contact->account, since, proved)) {
     case PROOF_WAIT: return;
     case PROOF_NONE:
-        contact->refused = true;
+        if (chq_agent_due(a, &contact->retry)) { /* look again; perhaps they are just registering */
+            chq_agent_backoff(a, &contact->retry);
+            contact->since_us = a->now_us;
+            a->again = true;
+        }
+        if (contact->told)
+            return;
+        contact->told = true;
         chq_agent_say_error(a, contact->request, CHQ_NOT_FOUND,
-            "%s has an account but no valid device list yet; try again when they have started their app",
+            "%s has an account but no valid device list yet; it is added when they have started their app",
             contact->handle);
         return;
     case PROOF_FINE: break;
@@ -384,6 +393,14 @@ static bool advance_stranger(struct chq_agent *a, struct agent_peer *peer)
     struct chq_bytes claimed = chq_bytes_text(peer->handle);
     if (device == NULL || memcmp(device->identity_key, peer->identity_key, 32) != 0 ||
         (claimed.size > 0 && !chq_bytes_equal(claimed, proved->account.handle))) {
+        if (proved->time_s < peer->seen_s) { /* the answer may be from before they registered: look again */
+            if (chq_agent_due(a, &peer->retry)) {
+                chq_agent_backoff(a, &peer->retry);
+                peer->seen_us = a->now_us;
+                a->again = true;
+            }
+            return false;
+        }
         struct chq_agent_notice *note = chq_agent_note(a, CHQ_AGENT_NOTE_SECURITY);
         memcpy(note->account, peer->account, 32);
         note->err = CHQ_AUTH;
@@ -437,7 +454,7 @@ static void advance_start(struct chq_agent *a, struct agent_peer *peer)
     if (relay == NULL)
         return;
     relay->wanted = true;
-    if (relay->state != AGENT_LINK_READY || !relay->checked || peer->asking || a->leaving ||
+    if (relay->state != AGENT_LINK_READY || relay->attached == NULL || peer->asking || a->leaving ||
         !chq_agent_due(a, &peer->retry))
         return;
     struct chq_frame frame = {.type = CHQ_FRAME_PREKEY_GET};

@@ -263,6 +263,7 @@ static struct agent_peer *sender(struct chq_agent *a, const struct chq_session_p
     memcpy(peer->signing_key, claimed->signing_key, 32);
     memcpy(peer->identity_key, claimed->identity_key, 32);
     peer->seen_us = a->now_us;
+    peer->seen_s = chq_agent_now_s(a);
     return peer;
 }
 
@@ -382,16 +383,15 @@ static void acknowledge(struct chq_agent *a, struct agent_relay *relay, const st
     chq_agent_send(a, relay, &frame);
 }
 
-/* A relay skipped some: ask once more, then believe that they are gone. Return whether to go on. */
+/* A relay skipped some: ask again, some times, then believe that they are gone. Return whether to go on. */
 static bool check_gap(
     struct chq_agent *a, struct agent_relay *relay, struct agent_queue *queue, uint64_t sequence)
 {
     if (sequence == queue->sequence + 1)
         return true;
-    if (!queue->gap_asked) {
-        queue->gap_asked = true;
-        chq_agent_unlink(a, relay);
-        chq_agent_backoff(a, &relay->retry);
+    if (queue->gap_asked < AGENT_GAP_ASKED_MAX) {
+        queue->gap = true;
+        a->again = true;
         return false;
     }
     struct chq_agent_notice *note = chq_agent_note(a, CHQ_AGENT_NOTE_SECURITY);
@@ -407,7 +407,7 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
     struct agent_queue *queue = a->queues;
     while (queue != NULL && memcmp(queue->id, in->deliver.queue_id, 32) != 0)
         queue = queue->next;
-    if (queue == NULL || memcmp(queue->relay, relay->id, 32) != 0 || a->leaving)
+    if (queue == NULL || memcmp(queue->relay, relay->id, 32) != 0 || a->leaving || queue->gap)
         return;
     if (in->deliver.sequence <= queue->sequence) { /* taken before, the acknowledgement was lost */
         acknowledge(a, relay, queue);
@@ -421,7 +421,9 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
         return;
     }
     queue->sequence = in->deliver.sequence;
-    queue->gap_asked = false;
+    queue->gap = false;
+    queue->gap_asked = 0;
+    queue->gap_retry = (struct agent_retry){0};
     queue->dirty = true;
     chq_agent_count(a, relay, in->deliver.envelope.size);
     acknowledge(a, relay, queue);

@@ -131,7 +131,7 @@ static enum chq_err load_channel(struct chq_agent *a, struct record *rec)
     c->expiry_s = number(rec, 9);
     c->released = number(rec, 10);
     c->own_bytes = number(rec, 11);
-    c->disputed = number(rec, 12) != 0;
+    c->settled_bytes = number(rec, 12);
     CHQ_TRY(close_record(rec));
     bool sane = c->state >= AGENT_CHANNEL_OPENING && c->state <= AGENT_CHANNEL_DONE && c->tokens > 0 &&
                 c->tokens <= CHQ_TOKENS_PER_CHANNEL_MAX && c->released <= c->tokens && c->quantum_bytes > 0;
@@ -228,6 +228,7 @@ static enum chq_err load_peer(struct chq_agent *a, struct record *rec)
     p->out_order = number(rec, 12);
     p->in_order = number(rec, 13);
     p->seen_us = a->now_us;
+    p->seen_s = chq_agent_now_s(a);
     CHQ_TRY(close_record(rec));
     if (contact.size == 16)
         p->contact = chq_agent_contact_by_key(a, contact.data);

@@ -3,6 +3,8 @@
 
 #include "client/agent/state.h"
 
+#define BEHIND_MAX 3u /* a copy of the ledger may lag a moment; not longer */
+
 struct agent_lookup *chq_agent_look(
     struct chq_agent *a, enum chq_record_kind kind, const uint8_t key[32], uint64_t since_us)
 {
@@ -18,7 +20,6 @@ struct agent_lookup *chq_agent_look(
         l->next = a->lookups;
         a->lookups = l;
     }
-    l->used_us = a->now_us;
     if (l->done && l->fetched_us >= since_us)
         return l;
     l->wanted = true;
@@ -53,6 +54,7 @@ void chq_agent_advance_lookups(struct chq_agent *a)
         frame.ledger.request = chq_writer_bytes(&w);
         l->asking = chq_agent_ask(a, relay, &frame, AGENT_ASK_LOOKUP, l) != NULL;
         l->asked_us = a->now_us;
+        l->asked_height = chq_light_newest_height(a->light);
     }
 }
 
@@ -76,7 +78,15 @@ void chq_agent_on_lookup(
     if (answer == NULL)
         return;
     enum chq_err err = chq_light_verify_query(a->light, l->kind, l->key, reply, chq_agent_now_s(a), answer);
+    if (err == CHQ_OK && answer->height < l->asked_height) {
+        chq_agent_backoff(a, &l->retry);
+        if (++relay->behind >= BEHIND_MAX)
+            chq_agent_distrust(a, relay, "shows an older state of the ledger than was seen before");
+        return;
+    }
     if (err == CHQ_OK && answer->value.size <= sizeof l->value) {
+        relay->behind = 0;
+        l->time_s = answer->time_s > 0 ? (uint64_t)answer->time_s : 0;
         l->present = answer->present;
         l->size = answer->value.size;
         if (l->size > 0)
@@ -85,7 +95,8 @@ void chq_agent_on_lookup(
         l->wanted = false;
         l->fetched_us = l->asked_us; /* what happened after the question may not be in the answer */
         l->retry = (struct agent_retry){0};
-        relay->distrust_ms = 0;
+        if (a->now_us > relay->distrusted_us + (uint64_t)relay->distrust_ms * 10000)
+            relay->distrust_ms = 0; /* good again for long enough */
         return;
     }
     chq_agent_backoff(a, &l->retry);

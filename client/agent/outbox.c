@@ -5,6 +5,8 @@
 #include "client/agent/state.h"
 #include "core/base/text.h"
 
+#define PUT_AGAIN_US 100000u
+
 struct agent_item *chq_agent_item_new(
     struct chq_agent *a, struct agent_contact *contact, enum chq_content_kind kind, struct chq_bytes data)
 {
@@ -282,6 +284,10 @@ void chq_agent_on_put(
     }
     bool first = d->retry.wait_ms == 0;
     chq_agent_backoff(a, &d->retry);
+    if (in->error.code == CHQ_AGAIN) { /* what is under way to us takes the room: soon */
+        d->retry = (struct agent_retry){.at_us = a->now_us + PUT_AGAIN_US};
+        return;
+    }
     if (in->error.code == CHQ_PAYMENT) {
         relay->attached = NULL; /* attach again: the answer says what the relay counts */
     } else if (in->error.code == CHQ_NOT_FOUND && d->peer->contact != NULL) {
@@ -315,17 +321,20 @@ static void put(struct chq_agent *a, struct agent_delivery *d)
     if (relay == NULL)
         return;
     relay->wanted = true;
-    if (relay->state != AGENT_LINK_READY || !relay->checked || relay->attached == NULL ||
-        relay->puts >= AGENT_PUTS_IN_FLIGHT_MAX || a->leaving || !chq_agent_due(a, &d->retry))
+    if (relay->state != AGENT_LINK_READY || !relay->checked || a->leaving || !chq_agent_due(a, &d->retry) ||
+        !chq_agent_has_room(a, relay, d->size))
         return;
     struct chq_frame frame = {.type = CHQ_FRAME_PUT};
     memcpy(frame.put.queue_id, d->queue, 32);
     memcpy(frame.put.put_id, d->put_id, 16);
     frame.put.envelope = chq_bytes(d->envelope, d->size);
-    if (chq_agent_ask(a, relay, &frame, AGENT_ASK_PUT, d) == NULL)
+    struct agent_request *request = chq_agent_ask(a, relay, &frame, AGENT_ASK_PUT, d);
+    if (request == NULL)
         return;
     d->in_flight = true;
+    request->bytes = d->size;
     relay->puts++;
+    relay->puts_bytes += d->size;
     relay->carried_us = a->now_us;
 }
 

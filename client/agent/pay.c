@@ -47,7 +47,7 @@ static bool is_fresh(const struct chq_agent *a, const struct agent_channel *c)
 
 static bool is_of(const struct agent_channel *c, const struct agent_relay *relay)
 {
-    return memcmp(c->relay, relay->id, 32) == 0 && c->state == AGENT_CHANNEL_OPEN && !c->disputed;
+    return memcmp(c->relay, relay->id, 32) == 0 && c->state == AGENT_CHANNEL_OPEN;
 }
 
 struct agent_channel *chq_agent_channel_usable(struct chq_agent *a, const struct agent_relay *relay)
@@ -74,7 +74,7 @@ bool chq_agent_channel_wanted(struct chq_agent *a, const struct agent_relay *rel
     if (relay->state != AGENT_LINK_READY || !relay->checked || !relay->wanted || a->leaving)
         return false;
     for (struct agent_channel *c = a->channels; c != NULL; c = c->next)
-        if (memcmp(c->relay, relay->id, 32) == 0 && (c->state == AGENT_CHANNEL_OPENING || c->disputed))
+        if (memcmp(c->relay, relay->id, 32) == 0 && c->state == AGENT_CHANNEL_OPENING)
             return false;
     return chq_agent_channel_usable(a, relay) == NULL;
 }
@@ -87,6 +87,7 @@ void chq_agent_count(struct chq_agent *a, struct agent_relay *relay, uint64_t by
     if (c == NULL || bytes > UINT64_MAX / 4 - c->own_bytes)
         return;
     c->own_bytes += bytes;
+    relay->since_claim_bytes += bytes;
     c->dirty = true;
 }
 
@@ -119,7 +120,8 @@ void chq_agent_on_attached(
     }
     relay->attached = channel;
     relay->attach_retry = (struct agent_retry){0};
-    relay->blocked = relay->claim_stale = false;
+    relay->claim_stale = false;
+    relay->since_claim_bytes = 0;
     channel->acked = in->attached.index;
     channel->claimed_bytes = in->attached.carried_bytes;
 }
@@ -139,8 +141,23 @@ void chq_agent_on_credit(struct chq_agent *a, struct agent_relay *relay, const s
         c->claimed_bytes = in->credit.carried_bytes;
         relay->carried_us = a->now_us;
     }
-    relay->blocked = false;
+    relay->since_claim_bytes = 0;
     a->again = true;
+}
+
+bool chq_agent_has_room(struct chq_agent *a, struct agent_relay *relay, uint64_t bytes)
+{
+    const struct agent_channel *c = relay->attached;
+    if (c == NULL || relay->puts >= AGENT_PUTS_IN_FLIGHT_MAX)
+        return false;
+    uint64_t limit = (c->acked + 1) * c->quantum_bytes;
+    uint64_t used = c->claimed_bytes + relay->since_claim_bytes + relay->puts_bytes;
+    if (used + bytes <= limit)
+        return true;
+    /* Our estimate may be too high (a message charged before was counted again): ask the relay. */
+    if (relay->puts == 0 && c->acked == c->released && relay->since_claim_bytes > 0)
+        attach(a, relay, relay->attached);
+    return false;
 }
 
 static bool token_in_flight(const struct agent_relay *relay)
@@ -151,15 +168,28 @@ static bool token_in_flight(const struct agent_relay *relay)
     return false;
 }
 
+/* Whoever is owed something is called again for it. */
+void chq_agent_advance_debts(struct chq_agent *a)
+{
+    for (struct agent_channel *c = a->channels; c != NULL && !a->leaving; c = c->next) {
+        if (c->state != AGENT_CHANNEL_OPEN || c->own_bytes == c->settled_bytes ||
+            c->expiry_s <= chq_agent_now_s(a))
+            continue;
+        struct agent_relay *relay = chq_agent_relay(a, c->relay);
+        if (relay != NULL)
+            relay->wanted = true;
+    }
+}
+
 /* Release what is due of the attached channel: all of it when `rest`. */
 static void release(struct chq_agent *a, struct agent_relay *relay, bool rest)
 {
     struct agent_channel *c = relay->attached;
     uint64_t q = c->quantum_bytes;
     if (c->claimed_bytes > c->own_bytes + c->own_bytes / 100 * 11 + q) {
-        c->disputed = c->dirty = true;
         chq_agent_distrust(a, relay,
-            "claims to have carried %llu bytes where this device counts %llu; it gets no more tokens. Choose "
+            "claims to have carried %llu bytes where this device counts %llu; it gets no token for that. "
+            "Choose "
             "another relay, or ask its operator",
             (unsigned long long)c->claimed_bytes, (unsigned long long)c->own_bytes);
         return;
@@ -192,7 +222,7 @@ bool chq_agent_paid_up(const struct agent_relay *relay)
     if (relay->attaching != NULL)
         return false;
     const struct agent_channel *c = relay->attached;
-    return c == NULL || c->disputed || (!relay->claim_stale && is_paid_up(c));
+    return c == NULL || (!relay->claim_stale && is_paid_up(c));
 }
 
 /* Idle or leaving: ask the relay for its count if it may have grown, then pay the rest. */
@@ -221,6 +251,10 @@ void chq_agent_advance_pay(struct chq_agent *a, struct agent_relay *relay)
         if (old != NULL || next != NULL)
             attach(a, relay, old != NULL ? old : next);
         return;
+    }
+    if (relay->puts == 0 && chq_agent_paid_up(relay) && now->settled_bytes != now->own_bytes) {
+        now->settled_bytes = now->own_bytes;
+        now->dirty = true;
     }
     bool idle = relay->puts == 0 && !chq_agent_paid_up(relay) &&
                 a->now_us >= relay->carried_us + (uint64_t)a->config.idle_pay_ms * 1000;

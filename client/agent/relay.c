@@ -97,8 +97,6 @@ static void unask(struct chq_agent *a, struct agent_relay *relay, struct agent_r
 {
     switch (request->kind) {
     case AGENT_ASK_PUT:
-        if (relay->puts > 0)
-            relay->puts--;
         if (request->object != NULL)
             ((struct agent_delivery *)request->object)->in_flight = false;
         return;
@@ -133,10 +131,11 @@ static void drop_requests(struct chq_agent *a, struct agent_relay *relay)
     }
     for (struct agent_queue *q = a->queues; q != NULL; q = q->next)
         if (memcmp(q->relay, relay->id, 32) == 0)
-            q->subscribed = q->asking = false;
+            q->subscribed = q->asking = q->gap = false;
     relay->attached = relay->attaching = NULL;
-    relay->blocked = relay->checked = false;
+    relay->checked = false;
     relay->puts = 0;
+    relay->puts_bytes = 0;
 }
 
 static void say_link(struct chq_agent *a, struct agent_relay *relay, bool up, const char *why)
@@ -205,6 +204,7 @@ void chq_agent_distrust(struct chq_agent *a, struct agent_relay *relay, const ch
     chq_agent_note_text(a, note, "relay %s %s. It was not believed and is left alone for %u s.",
         chq_agent_relay_name(relay), what, relay->distrust_ms / 1000);
     chq_agent_unlink(a, relay);
+    relay->distrusted_us = a->now_us;
     relay->retry.at_us = a->now_us + (uint64_t)relay->distrust_ms * 1000;
     relay->retry.wait_ms = AGENT_RETRY_MIN_MS;
 }
@@ -245,7 +245,8 @@ static void on_turn_grant(
         host = chq_bytes_text(relay->address.host);
     note->request = request;
     memcpy(note->relay, relay->id, 32);
-    memcpy(note->turn.host, host.data, host.size < CHQ_AGENT_HOST_CHARS ? host.size : 0);
+    if (host.size > 0 && host.size < CHQ_AGENT_HOST_CHARS)
+        memcpy(note->turn.host, host.data, host.size);
     note->turn.port = (uint16_t)in->turn_grant.port;
     memcpy(note->turn.username, in->turn_grant.username.data, in->turn_grant.username.size);
     memcpy(note->turn.password, in->turn_grant.password.data, in->turn_grant.password.size);
@@ -407,8 +408,10 @@ void chq_agent_frame(struct chq_agent *a, struct agent_relay *relay, struct chq_
     struct agent_request *request = take_request(relay, in->id);
     if (request == NULL)
         return; /* of an object that is gone */
-    if (request->kind == AGENT_ASK_PUT && relay->puts > 0)
+    if (request->kind == AGENT_ASK_PUT) {
         relay->puts--;
+        relay->puts_bytes -= request->bytes;
+    }
     if (in->type == CHQ_FRAME_ERROR) {
         on_error(a, relay, request, in);
     } else if (!on_reply(a, relay, request, in)) {
@@ -507,6 +510,12 @@ static bool check_terms(struct chq_agent *a, struct agent_relay *relay)
 static void advance_queues(struct chq_agent *a, struct agent_relay *relay)
 {
     for (struct agent_queue *q = a->queues; q != NULL; q = q->next) {
+        if (memcmp(q->relay, relay->id, 32) == 0 && q->gap && chq_agent_due(a, &q->gap_retry)) {
+            q->gap_asked++;
+            chq_agent_backoff(a, &q->gap_retry);
+            chq_agent_unlink(a, relay); /* a new connection begins with the first that is not acknowledged */
+            return;
+        }
         if (memcmp(q->relay, relay->id, 32) != 0 || q->asking || (q->made && q->subscribed) ||
             !chq_agent_due(a, &q->retry))
             continue;

@@ -31,6 +31,7 @@
 #define AGENT_DISTRUST_MS        10000u /* first time; doubles */
 #define AGENT_DISTRUST_MAX_MS    600000u
 #define AGENT_PUTS_IN_FLIGHT_MAX 32u
+#define AGENT_GAP_ASKED_MAX      8u /* what a relay skips is asked for so often, for about 3 minutes */
 #define AGENT_HOLD_MS            300000u /* a gap in a conversation older than this is given up */
 #define AGENT_RELAY_IDLE_US      (60 * UINT64_C(1000000)) /* a link to another's relay is kept this long unused */
 #define AGENT_LEAVE_US           (5 * UINT64_C(1000000))
@@ -70,6 +71,7 @@ struct agent_request {
     enum agent_request_kind kind;
     void *object; /* NULL when it is gone: the reply is dropped */
     uint64_t command; /* the shell's number, TURN */
+    uint64_t bytes; /* PUT */
 };
 
 enum agent_link_state { AGENT_LINK_NONE, AGENT_LINK_OPENING, AGENT_LINK_GREETING, AGENT_LINK_READY };
@@ -85,6 +87,8 @@ struct agent_relay {
     enum agent_link_state state;
     struct agent_retry retry, attach_retry;
     uint32_t distrust_ms;
+    uint32_t behind; /* answers in a row that were older than what we had seen */
+    uint64_t distrusted_us;
     uint64_t record_since_us; /* a record older than this is not good enough: the address did not work */
     bool checked; /* WELCOME agrees with the proved record, on this connection */
     bool said_down;
@@ -93,9 +97,10 @@ struct agent_relay {
     uint64_t next_request;
     struct agent_request *requests;
     struct agent_channel *attached, *attaching;
-    bool blocked; /* a PUT was refused for payment; wait for CREDIT */
     bool claim_stale; /* something was carried since the last ATTACHED or CREDIT */
     uint32_t puts;
+    uint64_t puts_bytes; /* of PUTs under way */
+    uint64_t since_claim_bytes; /* counted here since the relay last said what it counts */
     uint64_t used_us; /* a goal last needed the link */
     uint64_t carried_us; /* something was last carried that costs */
 };
@@ -109,7 +114,7 @@ struct agent_channel {
     uint64_t tokens, price_micro, quantum_bytes, expiry_s;
     uint64_t released; /* index of the newest token that may have left this device */
     uint64_t own_bytes; /* what this device counted */
-    bool disputed;
+    uint64_t settled_bytes; /* of own_bytes: how far it was known to be paid up */
     uint64_t acked, claimed_bytes; /* the relay's word; not stored */
     bool dirty;
 };
@@ -123,7 +128,9 @@ struct agent_queue {
     uint64_t sequence; /* newest taken */
     bool made; /* the relay has it */
     bool subscribed, asking; /* on this connection */
-    bool gap_asked; /* asked again because of a gap */
+    bool gap; /* the relay skipped some, on this connection; ask again when gap_retry is due */
+    uint32_t gap_asked;
+    struct agent_retry gap_retry;
     struct agent_retry retry;
     bool dirty;
 };
@@ -135,7 +142,9 @@ struct agent_lookup {
     bool wanted, asking, done, present;
     uint8_t value[CHQ_RECORD_VALUE_BYTES_MAX];
     size_t size;
-    uint64_t asked_us, fetched_us, used_us;
+    uint64_t asked_us, fetched_us;
+    uint64_t asked_height; /* newest height that was known then: an answer below it is an old one */
+    uint64_t time_s; /* of the ledger's header */
     struct agent_retry retry;
 };
 
@@ -174,7 +183,8 @@ struct agent_peer {
     struct agent_session sessions[AGENT_SESSIONS_PER_DEVICE];
     struct agent_held *held; /* by order */
     uint32_t held_count;
-    uint64_t seen_us; /* first message of a stranger, this run: lookups must be newer */
+    uint64_t seen_us; /* of a stranger: lookups must be newer */
+    uint64_t seen_s; /* and to refuse it, the ledger's header as well: it may have registered just before */
     bool asking;
     struct agent_retry retry;
     bool dirty;
@@ -227,7 +237,9 @@ struct agent_contact {
     uint64_t request; /* ADD's; not stored */
     uint64_t since_us; /* lookups must be newer than this */
     uint64_t checked_us; /* when the device list was last held against the ledger, this run; 0: not yet */
-    bool refused; /* told the user that it cannot be added */
+    bool refused; /* its keys changed: nothing is sent */
+    bool told; /* that it cannot be added yet */
+    struct agent_retry retry;
     bool dirty;
 };
 
@@ -405,8 +417,11 @@ bool chq_agent_channel_wanted(struct chq_agent *a, const struct agent_relay *rel
 void chq_agent_on_attached(struct chq_agent *a, struct agent_relay *relay, struct agent_channel *channel,
     const struct chq_frame *in);
 void chq_agent_on_credit(struct chq_agent *a, struct agent_relay *relay, const struct chq_frame *in);
+void chq_agent_advance_debts(struct chq_agent *a);
 void chq_agent_advance_pay(struct chq_agent *a, struct agent_relay *relay);
 void chq_agent_count(struct chq_agent *a, struct agent_relay *relay, uint64_t bytes);
+/* Whether the relay will take a PUT of `bytes` now, as far as this side can tell; else it is not worth sending. */
+bool chq_agent_has_room(struct chq_agent *a, struct agent_relay *relay, uint64_t bytes);
 bool chq_agent_paid_up(const struct agent_relay *relay);
 
 /* lookup.c */

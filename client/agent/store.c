@@ -75,7 +75,7 @@ static void store_channel(struct chq_agent *a, const struct agent_channel *c)
     chq_cbor_pair_uint(&w, 9, c->expiry_s);
     chq_cbor_pair_uint(&w, 10, c->released);
     chq_cbor_pair_uint(&w, 11, c->own_bytes);
-    chq_cbor_pair_uint(&w, 12, c->disputed ? 1 : 0);
+    chq_cbor_pair_uint(&w, 12, c->settled_bytes);
     end(a, CHQ_AGENT_CHANNELS, c->id, 32, &w);
 }
 
