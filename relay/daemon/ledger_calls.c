@@ -89,7 +89,8 @@ void ledger_forward(struct chq_node *node, uint32_t connection, const struct chq
     }
     struct call *call = new_call(node, connection, frame);
     if (call != NULL)
-        chq_ledger_link_ask(node->link, frame->ledger.request, (struct chq_ledger_done){on_forwarded, call});
+        chq_ledger_link_ask(
+            node->link, frame->ledger.request, (struct chq_ledger_done){on_forwarded, call, free});
 }
 
 static void ask_channel(struct call *call, void (*done)(void *, enum chq_err, struct chq_bytes))
@@ -99,7 +100,7 @@ static void ask_channel(struct call *call, void (*done)(void *, enum chq_err, st
     struct chq_ledger_request request = {.type = CHQ_LEDGER_QUERY, .kind = CHQ_RECORD_CHANNEL};
     memcpy(request.key, call->channel_id, sizeof request.key);
     chq_ledger_request_put(&w, &request);
-    chq_ledger_link_ask(call->node->link, chq_writer_bytes(&w), (struct chq_ledger_done){done, call});
+    chq_ledger_link_ask(call->node->link, chq_writer_bytes(&w), (struct chq_ledger_done){done, call, free});
 }
 
 /* Read the proved channel record out of a reply; *found says whether there is one. */
@@ -210,7 +211,7 @@ void ledger_settle(struct chq_node *node, const struct chq_meter_settle *records
     enum chq_err err = chq_writer_finish(&w);
     if (err == CHQ_OK)
         err = chq_wallet_settle(
-            node->wallet, chq_writer_bytes(&w), (struct chq_wallet_done){on_settled, node, n});
+            node->wallet, chq_writer_bytes(&w), (struct chq_wallet_done){on_settled, node, n, NULL});
     chq_writer_free(&w);
     if (err != CHQ_OK)
         on_settled(node, n, CHQ_AGAIN, "the relay is out of memory");
@@ -247,7 +248,7 @@ void ledger_grant(struct chq_node *node, uint32_t connection, const struct chq_f
         return;
     client->grants_asked++;
     enum chq_err err = chq_wallet_grant(
-        node->wallet, frame->grant.account_id, (struct chq_wallet_done){on_granted, call, 0});
+        node->wallet, frame->grant.account_id, (struct chq_wallet_done){on_granted, call, 0, free});
     if (err != CHQ_OK)
         on_granted(call, 0, err, "too many starting allowances are waiting; try again later");
 }

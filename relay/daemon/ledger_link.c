@@ -131,6 +131,8 @@ void chq_ledger_link_free(struct chq_ledger_link *link)
     hang_up(link);
     while (link->first != NULL) {
         struct request *next = link->first->next;
+        if (link->first->done.drop != NULL)
+            link->first->done.drop(link->first->done.context);
         free(link->first);
         link->first = next;
     }

@@ -17,6 +17,8 @@ struct chq_ledger_link;
 struct chq_ledger_done {
     void (*call)(void *context, enum chq_err err, struct chq_bytes reply);
     void *context;
+    void (*drop)(
+        void *context); /* may be NULL: called instead when the link is freed before there is an answer */
 };
 
 /* Read an address as [ledger] address takes it; CHQ_MALFORMED (the log says what is allowed). */

@@ -77,6 +77,8 @@ void chq_wallet_free(struct chq_wallet *wallet)
         return;
     while (wallet->first != NULL) {
         struct job *next = wallet->first->next;
+        if (wallet->first->done.drop != NULL)
+            wallet->first->done.drop(wallet->first->done.context);
         free(wallet->first);
         wallet->first = next;
     }
@@ -147,7 +149,8 @@ static void query(struct chq_wallet *wallet, enum chq_record_kind kind, enum ste
     memcpy(request.key, wallet->config.account->id, sizeof request.key);
     chq_ledger_request_put(&w, &request);
     wallet->under_way = step;
-    chq_ledger_link_ask(wallet->config.link, chq_writer_bytes(&w), (struct chq_ledger_done){call, wallet});
+    chq_ledger_link_ask(
+        wallet->config.link, chq_writer_bytes(&w), (struct chq_ledger_done){call, wallet, NULL});
 }
 
 static bool proved(struct chq_wallet *wallet, enum chq_record_kind kind, enum chq_err err,
@@ -248,7 +251,7 @@ static bool submit(struct chq_wallet *wallet, const struct chq_operation *operat
     if (fine) {
         wallet->under_way = step;
         chq_ledger_link_ask(
-            wallet->config.link, chq_writer_bytes(&request), (struct chq_ledger_done){call, wallet});
+            wallet->config.link, chq_writer_bytes(&request), (struct chq_ledger_done){call, wallet, NULL});
     }
     chq_writer_free(&body);
     chq_writer_free(&batch);

@@ -29,6 +29,7 @@ struct chq_wallet_done {
     void (*call)(void *context, uint64_t tag, enum chq_err err, const char *reason);
     void *context;
     uint64_t tag;
+    void (*drop)(void *context); /* may be NULL: called instead when the wallet is freed before the end */
 };
 
 CHQ_MUST_CHECK enum chq_err chq_wallet_new(struct chq_wallet **out, const struct chq_wallet_config *config);
