@@ -59,6 +59,8 @@ static void five_chains_are_remembered(void **state)
         expect_text(&ana, at_ana, &l, "turn");
     }
     assert_int_equal(at_bo->ratchet.n_chains, CHQ_SESSION_CHAINS_MAX);
+    assert_int_equal(
+        at_bo->skipped.n, CHQ_SESSION_CHAINS_MAX); /* the key of the forgotten chain went with it */
     assert_int_equal(receive_error(&bo, at_bo, &letters[0]), CHQ_AUTH);
     for (int i = 1; i < 6; i++)
         expect_text(&bo, at_bo, &letters[i], "late");
@@ -256,6 +258,32 @@ static void rekeying_mixes_a_secret_the_curve_does_not_give(void **state)
     chq_session_free(quantum);
 }
 
+/* Nobody can talk a session out of its re-keying: the chain after an offer must carry the answer. */
+static void an_offer_must_be_answered(void **state)
+{
+    (void)state;
+    const uint64_t later = PARTY_NOW + UINT64_C(8) * 86400;
+    send_bytes(&l, &ana, at_ana, chq_bytes_text("ping"), later);
+    assert_int_equal(receive_at(text, &bo, at_bo, &l, later), CHQ_OK);
+    assert_true(at_bo->ratchet.offers_kem);
+    struct chq_session *silent = clone_session(at_bo);
+    silent->ratchet.offers_kem = false; /* the same chain, as if nothing had been offered */
+    send_text(&l, &bo, silent, "no key on board");
+    expect_text(&ana, at_ana, &l, "no key on board");
+    send_text(&l, &ana, at_ana, "not an answer");
+    assert_int_equal(receive_error(&bo, at_bo, &l), CHQ_AUTH);
+    expect_text(&bo, silent, &l, "not an answer");
+    at_ana->ratchet.answers_kem = true; /* and an answer that nobody asked for */
+    send_text(&l, &ana, at_ana, "answer to nothing");
+    assert_int_equal(receive_error(&bo, silent, &l), CHQ_OK); /* inside a chain it is not read */
+    send_text(&l, &bo, silent, "turn");
+    expect_text(&ana, at_ana, &l, "turn");
+    at_ana->ratchet.answers_kem = true;
+    send_text(&l, &ana, at_ana, "answer to nothing");
+    assert_int_equal(receive_error(&bo, silent, &l), CHQ_AUTH);
+    chq_session_free(silent);
+}
+
 /* The first message of a re-keying chain may be lost: each of them carries what is needed. */
 static void rekeying_survives_loss(void **state)
 {
@@ -346,6 +374,7 @@ int main(void)
         WITH_SESSION(rekeys_after_fifty_messages),
         WITH_SESSION(rekeys_after_seven_days),
         WITH_SESSION(rekeying_mixes_a_secret_the_curve_does_not_give),
+        WITH_SESSION(an_offer_must_be_answered),
         WITH_SESSION(rekeying_survives_loss),
         WITH_SESSION(a_state_comes_back_as_it_was),
         WITH_SESSION(bad_states),

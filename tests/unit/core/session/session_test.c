@@ -378,6 +378,31 @@ static void simultaneous_starts_converge(void **state)
     }
 }
 
+/* Confirmed before unconfirmed, later before earlier, then the lower id: in this order, and never both ways. */
+static void the_better_session_is_the_same_for_both(void **state)
+{
+    (void)state;
+    static const struct {
+        bool confirmed;
+        uint64_t started_s;
+        uint8_t id;
+    } rising[] = {{false, 8, 1}, {false, 9, 2}, {false, 9, 1}, {true, 4, 9}, {true, 5, 3}, {true, 5, 2}};
+    struct chq_session *a = party_start(&ana, &bo, -1), *b = party_start(&ana, &bo, -1);
+    for (size_t i = 0; i < 6; i++)
+        for (size_t k = 0; k < 6; k++) {
+            a->info.confirmed = rising[i].confirmed;
+            a->info.started_s = rising[i].started_s;
+            a->info.id[0] = rising[i].id;
+            b->info.confirmed = rising[k].confirmed;
+            b->info.started_s = rising[k].started_s;
+            memcpy(b->info.id, a->info.id, sizeof b->info.id);
+            b->info.id[0] = rising[k].id;
+            assert_int_equal(chq_session_is_better(a, b), i > k);
+        }
+    chq_session_free(a);
+    chq_session_free(b);
+}
+
 static void exported_keys_agree_and_differ_by_label(void **state)
 {
     (void)state;
@@ -410,6 +435,7 @@ int main(void)
         FRESH(bad_envelopes),
         FRESH(a_changed_byte_is_refused_and_changes_nothing),
         FRESH(simultaneous_starts_converge),
+        FRESH(the_better_session_is_the_same_for_both),
         FRESH(exported_keys_agree_and_differ_by_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
