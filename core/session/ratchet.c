@@ -193,16 +193,13 @@ enum chq_err chq_skipped_reserve(struct chq_skipped_list *list, uint32_t more)
     if (more <= list->cap - list->n)
         return CHQ_OK;
     uint32_t cap = list->n + more < 8 ? 8 : (list->n + more) * 5 / 4;
-    struct chq_skipped *v = malloc(cap * sizeof *v);
-    if (v == NULL)
+    struct chq_skipped_list bigger = {.v = malloc(cap * sizeof *list->v), .n = list->n, .cap = cap};
+    if (bigger.v == NULL)
         return CHQ_NO_MEMORY;
-    if (list->v != NULL) { /* not realloc: the old block holds keys */
-        memcpy(v, list->v, list->n * sizeof *v);
-        chq_wipe(list->v, list->n * sizeof *v);
-        free(list->v);
-    }
-    list->v = v;
-    list->cap = cap;
+    if (list->n > 0)
+        memcpy(bigger.v, list->v, list->n * sizeof *list->v);
+    chq_skipped_fini(list); /* not realloc: the old block holds keys */
+    *list = bigger;
     return CHQ_OK;
 }
 

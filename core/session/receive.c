@@ -116,6 +116,8 @@ static enum chq_err find_key_in_chain(
     struct chq_receive_chain *chain = &in->next.chains[index];
     uint32_t n = in->header.n, drop = 0;
     fingerprint(in);
+    if (n >= INT32_MAX)
+        return CHQ_LIMIT;
     if (n < chain->next_n) {
         in->used_skipped = chq_skipped_find(&session->skipped, chain->number, n, now_s);
         if (in->used_skipped < 0)

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every allocation of start, accept, encrypt, decrypt and read fails once: a clean error, nothing leaked, the state
+/* No freed block holds a secret. Every allocation of start, accept, encrypt, decrypt and read fails once: a clean error, nothing leaked, the state
  * as it was, and the same call succeeds afterwards. */
 #include "party.h"
 
 #include "core/session/internal.h"
 
+#include <malloc.h>
+
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
+void __real_free(void *block);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
+void __wrap_free(void *block);
 
 static long fail_in; /* 0: never */
 
@@ -25,6 +29,25 @@ void *__wrap_malloc(size_t size)
 void *__wrap_calloc(size_t n, size_t size)
 {
     return fails_now() ? NULL : __real_calloc(n, size);
+}
+
+/* Secrets that no freed block may hold. */
+static uint8_t watched[16][32];
+static size_t n_watched;
+static unsigned leaked;
+
+static void watch(const uint8_t secret[32])
+{
+    assert_true(n_watched < sizeof watched / sizeof *watched);
+    memcpy(watched[n_watched++], secret, 32);
+}
+
+void __wrap_free(void *block)
+{
+    for (size_t i = 0; block != NULL && i < n_watched; i++)
+        if (memmem(block, malloc_usable_size(block), watched[i], 32) != NULL)
+            leaked++;
+    __real_free(block);
 }
 
 static struct party ana, bo;
@@ -142,8 +165,56 @@ static void every_allocation_may_fail(void **state)
     chq_session_free(at_bo);
 }
 
+static void watch_session(const struct chq_session *s)
+{
+    watch(s->export_key);
+    watch(s->ratchet.root_key);
+    watch(s->ratchet.own.secret_key);
+    watch(s->ratchet.send_chain_key);
+    watch(s->ratchet.send_header_key);
+}
+
+static void what_is_freed_was_wiped(void **state)
+{
+    (void)state;
+    static const char plaintext[] = "a plaintext that is longer than 32 bytes, to be searched for";
+    static const uint8_t *const text = (const uint8_t *)plaintext;
+    party_init(&ana, 33);
+    party_init(&bo, 34);
+    at_ana = party_start(&ana, &bo, 0);
+    watch(text);
+    watch_session(at_ana);
+    send_text(&l, &ana, at_ana, plaintext);
+    at_bo = accept_text(&bo, &l, plaintext);
+    watch_session(at_bo);
+    struct letter answer;
+    send_text(&answer, &bo, at_bo, plaintext);
+    expect_text(&ana, at_ana, &answer, plaintext);
+    for (int i = 0; i < 3; i++) { /* skipped keys, in a list that grows */
+        for (int k = 0; k < 20; k++)
+            send_text(&l, &ana, at_ana, plaintext);
+        expect_text(&bo, at_bo, &l, plaintext);
+    }
+    watch(at_bo->skipped.v[0].key);
+    watch(at_bo->skipped.v[at_bo->skipped.n - 1].key);
+    chq_session_free(clone_session(at_bo));
+    chq_session_free(at_bo);
+    chq_session_free(at_ana);
+    assert_int_equal(leaked, 0);
+    uint8_t *block = __real_malloc(64); /* and the search does find what is there */
+    memset(block, 0, 64);
+    memcpy(block + 7, text, 32);
+    void (*volatile release)(void *) = free; /* volatile: or the compiler leaves out what nobody reads */
+    release(block);
+    assert_int_equal(leaked, 1);
+    n_watched = 0;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(what_is_freed_was_wiped),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 /* What a session promises to who uses it: start, answer, sizes, secrecy of the sender, refusals. */
 #include "party.h"
 
+#include "core/session/internal.h"
+
 static struct party ana, bo, eva;
 static struct letter l, l2;
 
@@ -189,6 +191,54 @@ static void a_claimed_identity_is_bound(void **state)
     struct chq_session *at_ana = party_start(&ana, &bo, -1);
     send_text(&l, &ana, at_ana, "for bo");
     assert_int_equal(accept_error(&other, &accepted, &l, text), CHQ_AUTH);
+    chq_session_free(at_ana);
+}
+
+/* Nothing in the handshake can be changed: not the sender, not a key, not its kind, not the ciphertext. */
+static void every_byte_of_the_handshake_is_bound(void **state)
+{
+    (void)state;
+    static char text[CHQ_ENVELOPE_BYTES_MAX];
+    struct chq_session *accepted, *at_ana = party_start(&ana, &bo, 0);
+    const struct chq_session_peer to = party_public(&bo);
+    size_t block_bytes = 4096 - CHQ_SEAL_OVERHEAD_BYTES;
+    struct chq_initial initial;
+    send_text(&l, &ana, at_ana, "bound");
+    assert_int_equal(chq_initial_open(&initial, &bo.self, letter_bytes(&l)), CHQ_OK);
+    for (size_t at = 0; at < CHQ_HANDSHAKE_BYTES; at += at < 144 ? 1 : 13) {
+        uint8_t *block = l.data + CHQ_SEAL_PREFIX_BYTES + CHQ_AEAD_COMMIT_BYTES;
+        memcpy(block, initial.block, block_bytes);
+        block[at] ^= at == 140 ? 3 : 1; /* byte 140: one kind of KEM key taken for the other */
+        assert_int_equal(chq_seal_close(l.data, block_bytes, &to, at_ana->seal, &eva.random), CHQ_OK);
+        enum chq_err err = accept_error(&bo, &accepted, &l, text);
+        if (err != CHQ_AUTH && err != CHQ_NOT_FOUND)
+            fail_msg("byte %zu: %d", at, err);
+    }
+    chq_initial_close(&initial);
+    chq_session_free(at_ana);
+}
+
+/* Who holds a KEM key of bo's cannot pass a start on: the same secret under another key's ciphertext is refused. */
+static void a_secret_encapsulated_again_is_refused(void **state)
+{
+    (void)state;
+    static char text[CHQ_ENVELOPE_BYTES_MAX];
+    struct chq_session *accepted, *at_ana = party_start(&ana, &bo, 0);
+    const struct chq_session_peer to = party_public(&bo);
+    struct chq_kem_pair signed_pair;
+    uint8_t shared[CHQ_KEM_SHARED_BYTES], raw[64] = {9};
+    struct chq_initial initial;
+    send_text(&l, &ana, at_ana, "for the one-time key");
+    assert_int_equal(chq_initial_open(&initial, &bo.self, letter_bytes(&l)), CHQ_OK);
+    uint8_t *block = l.data + CHQ_SEAL_PREFIX_BYTES + CHQ_AEAD_COMMIT_BYTES;
+    size_t block_bytes = initial.block_bytes;
+    memcpy(block, initial.block, block_bytes);
+    chq_kem_pair_from_seed(&signed_pair, bo.signed_secret.kem_seed);
+    block[140] = CHQ_KEM_FROM_SIGNED; /* and another, valid ciphertext, to the signed key */
+    assert_int_equal(chq_kem_encapsulate(block + 141, shared, signed_pair.public_key, raw), CHQ_OK);
+    assert_int_equal(chq_seal_close(l.data, block_bytes, &to, at_ana->seal, &eva.random), CHQ_OK);
+    assert_int_equal(accept_error(&bo, &accepted, &l, text), CHQ_AUTH);
+    chq_initial_close(&initial);
     chq_session_free(at_ana);
 }
 
@@ -430,6 +480,8 @@ int main(void)
         FRESH(a_replay_is_refused),
         FRESH(bos_keys_do_not_make_anyone_ana),
         FRESH(a_claimed_identity_is_bound),
+        FRESH(every_byte_of_the_handshake_is_bound),
+        FRESH(a_secret_encapsulated_again_is_refused),
         FRESH(bad_offers),
         FRESH(low_order_keys_are_refused),
         FRESH(bad_envelopes),

@@ -69,6 +69,32 @@ static void another_key_domain_or_body_is_refused(void **state)
             CHQ_MALFORMED);
 }
 
+/* RFC 8032 section 5.1.7: S must be below the order L, and a key of small order signs nothing. */
+static void malleable_signatures_are_refused(void **state)
+{
+    (void)state;
+    static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2,
+        0xde, 0xf9, 0xde, 0x14, [31] = 0x10};
+    uint8_t storage[128];
+    struct chq_bytes body;
+    struct chq_writer w = chq_writer_fixed(storage, sizeof storage);
+    chq_signed_write(&w, &pair, "chasqui test v1", chq_bytes_text("body"));
+    uint8_t *s = storage + w.size - 32;
+    unsigned carry = 0;
+    for (size_t i = 0; i < 32; i++) { /* S + L is the same number for the equation, another for the bytes */
+        carry += (unsigned)s[i] + order[i];
+        s[i] = (uint8_t)carry;
+        carry >>= 8;
+    }
+    assert_int_equal(
+        chq_signed_open(&body, chq_writer_bytes(&w), 64, pair.public_key, "chasqui test v1"), CHQ_AUTH);
+    const uint8_t neutral[32] = {
+        1}; /* R = A = the neutral element, S = 0 fulfils the equation for any message */
+    memset(storage + w.size - 64, 0, 64);
+    storage[w.size - 64] = 1;
+    assert_int_equal(chq_signed_open(&body, chq_writer_bytes(&w), 64, neutral, "chasqui test v1"), CHQ_AUTH);
+}
+
 /* Every row must be refused; the number is its name. */
 static void bad_inputs(void **state)
 {
@@ -120,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors),
         cmocka_unit_test(another_key_domain_or_body_is_refused),
+        cmocka_unit_test(malleable_signatures_are_refused),
         cmocka_unit_test(bad_inputs),
         cmocka_unit_test(an_inception_names_its_account),
     };
