@@ -52,7 +52,7 @@ static const char help[] =
     "  --verbose          log more\n"
     "\n"
     "A first relay, beside a ledger that runs already:\n"
-    "  chasqui-relay init --dir r1 --ledger ledger/socket\n"
+    "  chasqui-relay init --dir r1 --ledger ledger/ledger.sock\n"
     "  (send some credit to the account it prints, so that it can give starting allowances)\n"
     "  chasqui-relay run --dir r1 &\n"
     "  chasqui-relay invite --dir r1\n";

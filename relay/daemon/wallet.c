@@ -11,9 +11,11 @@
 #include "core/wire/signed.h"
 
 #define LOOK_EVERY_MS 20000
-#define RETRY_MS      1000
-#define TRIES_MAX     4
-#define QUEUE_MAX     1024
+#define LOOK_POOR_MS                                                                                         \
+    1000 /* while the balance is too small for an allowance: its operator is about to fill it */
+#define RETRY_MS  1000
+#define TRIES_MAX 4
+#define QUEUE_MAX 1024
 
 enum job_type { JOB_SETTLE, JOB_GRANT };
 
@@ -223,7 +225,8 @@ static void on_relay(void *context, enum chq_err err, struct chq_bytes reply)
     put_relay_record(&w, wallet);
     wallet->relay_known = true;
     wallet->relay_set = answer.present && chq_bytes_equal(answer.value, chq_writer_bytes(&w));
-    wallet->look_at_ms = wallet->now_ms + LOOK_EVERY_MS;
+    bool poor = wallet->state.balance_micro < wallet->config.config->grant_micro;
+    wallet->look_at_ms = wallet->now_ms + (poor ? LOOK_POOR_MS : LOOK_EVERY_MS);
     wallet->state.known = true;
     wallet->state.registered = wallet->account_exists && wallet->relay_set;
     if (wallet->state.registered && !wallet->said_registered) {
