@@ -65,6 +65,9 @@ static gchar *ask(const char *profile, const char *key_hex, uint32_t timeout_ms,
     if (error != NULL)
         snprintf(why, 256, "the keyring cannot be used (%s); give a passphrase instead",
             wait.timed_out ? "it stayed locked" : error->message);
+    while (g_main_context_iteration(context, FALSE)) {
+        /* let what libsecret left there end */
+    }
     g_source_destroy(timeout);
     g_source_unref(timeout);
     g_main_context_pop_thread_default(context);

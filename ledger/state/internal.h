@@ -113,6 +113,8 @@ static inline uint64_t channel_rest(const struct channel_row *c)
 /* Append the value of the record in a slot. */
 void chq_state_encode(
     const struct chq_state *state, enum chq_record_kind kind, uint32_t slot, struct chq_writer *w);
+/* Where the record of a slot stands in a snapshot: with its account for handles, in its slot otherwise. */
+uint32_t chq_state_place(const struct chq_state *state, enum chq_record_kind kind, uint32_t slot);
 /* Make the account of an inception. CHQ_EXISTS, CHQ_NO_MEMORY, CHQ_LIMIT. */
 CHQ_MUST_CHECK enum chq_err chq_state_add_account(
     struct chq_state *state, const struct chq_inception *inception, uint32_t *slot);

@@ -71,6 +71,14 @@ void chq_state_encode(
     CHQ_ASSERT(false);
 }
 
+uint32_t chq_state_place(const struct chq_state *state, enum chq_record_kind kind, uint32_t slot)
+{
+    /* A handle's slot changes when a snapshot is loaded; an account has one handle at most and keeps its slot. */
+    if (kind == CHQ_RECORD_HANDLE)
+        return ((const struct handle_row *)chq_table_row(&state->tables[kind], slot))->account - 1;
+    return slot;
+}
+
 bool chq_state_get(
     const struct chq_state *state, enum chq_record_kind kind, const uint8_t key[32], struct chq_writer *value)
 {

@@ -169,7 +169,7 @@ enum chq_err chq_state_add_account(
     return CHQ_OK;
 }
 
-enum chq_err chq_state_start(struct chq_state *state)
+enum chq_err chq_state_start(struct chq_state *state, const struct chq_state_sink *sink)
 {
     uint32_t slot;
     CHQ_ASSERT(state->height == 0 && state->tables[CHQ_RECORD_ACCOUNT].count == 0);
@@ -183,7 +183,7 @@ enum chq_err chq_state_start(struct chq_state *state)
         return err;
     }
     state->block_time_s = state->genesis.time_s;
-    chq_state_commit(state, NULL);
+    chq_state_commit(state, sink);
     return CHQ_OK;
 }
 
@@ -297,7 +297,8 @@ static void commit_kind(struct chq_state *state, enum chq_record_kind kind, cons
         chq_sha256(hash, chq_writer_bytes(&w));
         chq_sparse_leaf(t->leaf_hashes[slot], t->keys[slot], hash);
         if (sink != NULL)
-            sink->changed(sink->context, kind, slot, t->keys[slot], chq_writer_bytes(&w));
+            sink->changed(
+                sink->context, kind, chq_state_place(state, kind, slot), t->keys[slot], chq_writer_bytes(&w));
     }
     chq_tree_update(t, state->dirty[kind], state->dirty_count[kind]);
 }

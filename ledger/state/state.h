@@ -61,8 +61,8 @@ CHQ_MUST_CHECK enum chq_err chq_state_new(struct chq_state **out, const struct c
     const struct chq_memory *memory, uint64_t seed);
 void chq_state_free(struct chq_state *state); /* NULL is fine */
 
-/* Make the state at height 0: the issuer's account. */
-CHQ_MUST_CHECK enum chq_err chq_state_start(struct chq_state *state);
+/* Make the state at height 0: the issuer's account. `sink` may be NULL; it is told of that record. */
+CHQ_MUST_CHECK enum chq_err chq_state_start(struct chq_state *state, const struct chq_state_sink *sink);
 
 /*
  * Put one record of a snapshot back: kinds rising, slots of a kind rising from 0. CHQ_MALFORMED when it cannot

@@ -13,6 +13,7 @@ enum {
     KNOWN_TRANSITS = 50, /* from here on the percentile stands without the margin */
     LATE_US =
         35000, /* merge when later than the target by more than this; hold when earlier at all. Wider than one step */
+    LATE_LOUD_US = 120000, /* the same in the middle of speech */
     MERGE_EVERY = 5, /* at most one merge in so many frames: 20 % faster than real time */
     JUMP_US = 400000, /* later than this: jump, do not merge for seconds */
     COPY_HOLD_FRAMES = 200 /* play one frame later for so long after a copy was needed */
@@ -131,7 +132,7 @@ static int64_t lag_us(const struct chq_jitter *j, uint64_t number, uint64_t now_
     return (int64_t)now_us - (int64_t)(number * FRAME_US) - j->target_us;
 }
 
-struct chq_jitter_out chq_jitter_get(struct chq_jitter *jitter, uint64_t now_us)
+struct chq_jitter_out chq_jitter_get(struct chq_jitter *jitter, uint64_t now_us, bool quiet)
 {
     struct chq_jitter *j = jitter;
     struct chq_jitter_out out = {.play = CHQ_JITTER_WAIT};
@@ -143,7 +144,7 @@ struct chq_jitter_out chq_jitter_get(struct chq_jitter *jitter, uint64_t now_us)
             return out;
         j->playing = true;
     }
-    j->quiet++;
+    j->unmerged++;
     if (lag > JUMP_US && j->highest > j->next) {
         /* Nobody asked for audio for long (device stopped): go on where the target is now. */
         const uint64_t behind = (uint64_t)lag / FRAME_US;
@@ -155,19 +156,21 @@ struct chq_jitter_out chq_jitter_get(struct chq_jitter *jitter, uint64_t now_us)
         resync(j, j->highest); /* the sender paused and went on with the next number */
         return out;
     }
-    if (lag < 0) {
+    const bool here = holds(j, j->next);
+    if (lag < 0 && (quiet || !here)) {
         j->stats.held++;
         out.play = CHQ_JITTER_HOLD;
         return out;
     }
-    if (!holds(j, j->next)) {
+    if (!here) {
         j->stats.concealed++;
         out.play = CHQ_JITTER_CONCEAL;
-    } else if (lag > LATE_US && j->quiet >= MERGE_EVERY && holds(j, j->next + 1)) {
+    } else if (lag > (quiet ? LATE_US : LATE_LOUD_US) && j->unmerged >= MERGE_EVERY &&
+               holds(j, j->next + 1)) {
         out.play = CHQ_JITTER_MERGE;
         out.frame[0] = frame_of(j, j->next++);
         out.frame[1] = frame_of(j, j->next);
-        j->quiet = 0;
+        j->unmerged = 0;
         j->stats.merged++;
     } else {
         out.play = CHQ_JITTER_FRAME;

@@ -36,7 +36,7 @@ struct chq_jitter {
     uint64_t next; /* the next number to play */
     uint64_t highest; /* the highest number put */
     uint64_t copy_until; /* play one frame later until this number */
-    unsigned quiet; /* frames since the last merge */
+    unsigned unmerged; /* frames since the last merge */
     int64_t target_us;
     struct chq_jitter_stats stats;
 };
@@ -64,8 +64,12 @@ void chq_jitter_init(struct chq_jitter *jitter);
 enum chq_err chq_jitter_put(
     struct chq_jitter *jitter, uint64_t number, bool copy, struct chq_bytes frame, uint64_t now_us);
 
-/* Return what to play for the 20 ms that begin at `now_us`. Call once per 20 ms of playback. */
-struct chq_jitter_out chq_jitter_get(struct chq_jitter *jitter, uint64_t now_us);
+/*
+ * Return what to play for the 20 ms that begin at `now_us`. Call once per 20 ms of playback. `quiet`: what is being
+ * played is silence or near to it, so that holding or merging is not heard; while it is loud, the play time is
+ * corrected only where it must be.
+ */
+struct chq_jitter_out chq_jitter_get(struct chq_jitter *jitter, uint64_t now_us, bool quiet);
 
 /* Return how long a frame that arrives without jitter now waits here, in microseconds; 0 before playing. */
 uint64_t chq_jitter_delay_us(const struct chq_jitter *jitter);

@@ -13,6 +13,7 @@ enum {
     PAYLOAD_TYPE = 96,
     SILENT_AFTER = 15, /* concealed frames in a row before plain silence */
     ONE_WAY_SAMPLES = 64,
+    QUIET_LEVEL = 300,
     COPIES_ON_PERMILLE = 60,
     COPIES_OFF_PERMILLE = 25
 };
@@ -306,9 +307,18 @@ static void merge(const int16_t *from, int16_t *to)
         to[i] = (int16_t)((from[i] * (CHQ_VOICE_FRAME_SAMPLES - i) + to[i] * i) / CHQ_VOICE_FRAME_SAMPLES);
 }
 
+/* Below about -40 dB of full scale: a pause. */
+static bool is_quiet(const int16_t *pcm)
+{
+    int64_t energy = 0;
+    for (int i = 0; i < CHQ_VOICE_FRAME_SAMPLES; i++)
+        energy += (int64_t)pcm[i] * pcm[i];
+    return energy < (int64_t)QUIET_LEVEL * QUIET_LEVEL * CHQ_VOICE_FRAME_SAMPLES;
+}
+
 static void play(struct chq_media *m, uint64_t now_us, struct chq_media_actions *out)
 {
-    const struct chq_jitter_out next = chq_jitter_get(&m->jitter, now_us);
+    const struct chq_jitter_out next = chq_jitter_get(&m->jitter, now_us, is_quiet(m->pcm));
     out->play = m->pcm;
     switch (next.play) {
     case CHQ_JITTER_WAIT: memset(m->pcm, 0, sizeof m->pcm); break;

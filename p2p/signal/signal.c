@@ -8,7 +8,9 @@
 #include "core/crypto/hkdf.h"
 
 enum {
-    HOLD_US = 400000, /* relay first: other candidates wait this long for a relayed one */
+    HOLD_US =
+        400000, /* relay first: how long the others wait for a relayed candidate, then for a path by it */
+    SETTLE_US = 60000, /* how long the pair by the relay has to itself */
     GATHER_US = 30000 /* candidates found within this time travel together */
 };
 
@@ -47,6 +49,7 @@ void chq_signal_init(struct chq_signal *signal, const struct chq_signal_config *
     memset(signal, 0, sizeof *signal);
     signal->config = *config;
     signal->deadline_us = signal->flush_us = UINT64_MAX;
+    signal->hold_until_us = config->relay_expected ? UINT64_MAX : 0;
 }
 
 void chq_signal_set_credentials(struct chq_signal *signal, const struct chq_ice_credentials *credentials)
@@ -115,11 +118,17 @@ static void agree(struct chq_signal *s, const uint8_t caller_random[32], const u
     sodium_memzero(s->config.random, sizeof s->config.random);
 }
 
+/* Relay first: what is not relayed leaves when the call is up on the relay, or does not come up in time. */
 static bool may_leave(const struct chq_signal *s, uint32_t i, uint64_t now_us)
 {
     if ((s->local_sent >> i & 1) != 0)
         return false;
-    return s->local[i].kind == CHQ_CANDIDATE_RELAYED || s->relayed_known || now_us >= s->hold_until_us;
+    return s->local[i].kind == CHQ_CANDIDATE_RELAYED || now_us >= s->hold_until_us;
+}
+
+static void hold_until(struct chq_signal *s, uint64_t at_us)
+{
+    s->hold_until_us = s->config.relay_expected ? at_us : 0;
 }
 
 /* Take the next candidates that may leave, relayed ones first. */
@@ -166,6 +175,28 @@ static void flush(struct chq_signal *s, const struct chq_signal_event *in, struc
     s->flush_us = next_us;
 }
 
+/*
+ * Give the agent what it may use. Addresses of the peer are held like ours: libnice forgets pairs that it has not begun
+ * to check when another one is nominated, so the pair by the relay must be through before better ones are named.
+ */
+static void give_remote(struct chq_signal *s, uint64_t now_us, struct chq_signal_actions *out)
+{
+    bool held = false;
+    out->remote = s->give;
+    for (uint32_t i = 0; i < s->remote_count; i++) {
+        if ((s->remote_given >> i & 1) != 0)
+            continue;
+        if (s->remote[i].kind == CHQ_CANDIDATE_RELAYED || now_us >= s->hold_until_us) {
+            s->give[out->remote_count++] = s->remote[i];
+            s->remote_given |= UINT32_C(1) << i;
+        } else {
+            held = true;
+        }
+    }
+    if (held && s->hold_until_us < s->flush_us)
+        s->flush_us = s->hold_until_us;
+}
+
 static void flush_by(struct chq_signal *s, uint64_t at_us)
 {
     if (at_us < s->flush_us)
@@ -187,23 +218,16 @@ static enum chq_err add_local(struct chq_signal *s, const struct chq_signal_even
         return CHQ_LIMIT;
     s->local[s->local_count++] = in->candidate;
     const bool relayed = in->candidate.kind == CHQ_CANDIDATE_RELAYED;
+    if (relayed && !s->relayed_known && s->state <= CHQ_CALL_RINGING)
+        hold_until(s, UINT64_MAX); /* the relay works: addresses can wait for the answer */
     s->relayed_known = s->relayed_known || relayed;
     if (!may_describe(s))
         return CHQ_OK;
     if (relayed)
         flush_by(s, in->now_us);
-    else if (!s->config.relay_expected || s->relayed_known)
-        flush_by(s, in->now_us + GATHER_US);
     else
-        flush_by(s, s->hold_until_us > in->now_us ? s->hold_until_us : in->now_us);
+        flush_by(s, s->hold_until_us > in->now_us ? s->hold_until_us : in->now_us + GATHER_US);
     return CHQ_OK;
-}
-
-static void give_remote(struct chq_signal *s, struct chq_signal_actions *out)
-{
-    out->remote = s->remote + s->remote_given;
-    out->remote_count = s->remote_count - s->remote_given;
-    s->remote_given = s->remote_count;
 }
 
 static enum chq_err add_remote(struct chq_signal *s, const struct chq_signal_message *message)
@@ -214,6 +238,24 @@ static enum chq_err add_remote(struct chq_signal *s, const struct chq_signal_mes
         s->remote[s->remote_count++] = message->candidates[i];
     }
     return CHQ_OK;
+}
+
+/* Answered: from now on, candidates that are held back wait for the path, at most so long. */
+static void connect_by_relay(struct chq_signal *s, uint64_t now_us)
+{
+    if (s->relayed_known)
+        hold_until(s, now_us + HOLD_US);
+    if (s->described)
+        flush_by(s, s->hold_until_us > now_us ? s->hold_until_us : now_us);
+}
+
+/* The call is up: once the first pair has settled, better ones are looked for. */
+static void open_up(struct chq_signal *s, uint64_t now_us)
+{
+    if (s->hold_until_us <= now_us)
+        return;
+    hold_until(s, now_us + SETTLE_US);
+    s->flush_us = s->hold_until_us;
 }
 
 static enum chq_err on_offer(struct chq_signal *s, const struct chq_signal_event *in,
@@ -229,7 +271,8 @@ static enum chq_err on_offer(struct chq_signal *s, const struct chq_signal_event
     memcpy(s->offer_random, message->random, sizeof s->offer_random);
     s->remote_credentials = message->credentials;
     (void)add_remote(s, message); /* the first message always fits */
-    s->hold_until_us = s->config.relay_expected ? in->now_us + HOLD_US : in->now_us;
+    if (!s->relayed_known)
+        hold_until(s, in->now_us + HOLD_US);
     const struct chq_signal_message ringing = {.type = CHQ_CALL_SIGNAL_RINGING};
     send(s, &ringing, out);
     enter(s, CHQ_CALL_RINGING, in->now_us + CHQ_CALL_RING_SECONDS * SECOND_US, out);
@@ -245,21 +288,16 @@ static enum chq_err on_answer(struct chq_signal *s, const struct chq_signal_even
     s->remote_credentials = message->credentials;
     const enum chq_err err = add_remote(s, message);
     out->remote_credentials = &s->remote_credentials;
-    give_remote(s, out);
+    connect_by_relay(s, in->now_us);
     enter(s, CHQ_CALL_CONNECTING, in->now_us + CHQ_CALL_CONNECT_SECONDS * SECOND_US, out);
     return err;
 }
 
-static enum chq_err on_candidates(
-    struct chq_signal *s, const struct chq_signal_message *message, struct chq_signal_actions *out)
+static enum chq_err on_candidates(struct chq_signal *s, const struct chq_signal_message *message)
 {
     if (s->state == CHQ_CALL_NEW || s->state == CHQ_CALL_ENDED)
         return CHQ_STATE;
-    const enum chq_err err = add_remote(s, message);
-    if (s->state !=
-        CHQ_CALL_RINGING) /* before the answer they wait: nothing is probed before the user took the call */
-        give_remote(s, out);
-    return err;
+    return add_remote(s, message);
 }
 
 static enum chq_err on_hangup(
@@ -281,7 +319,7 @@ static enum chq_err on_message(
         switch (message.type) {
         case CHQ_CALL_SIGNAL_OFFER: err = on_offer(s, in, &message, out); break;
         case CHQ_CALL_SIGNAL_ANSWER: err = on_answer(s, in, &message, out); break;
-        case CHQ_CALL_SIGNAL_CANDIDATES: err = on_candidates(s, &message, out); break;
+        case CHQ_CALL_SIGNAL_CANDIDATES: err = on_candidates(s, &message); break;
         case CHQ_CALL_SIGNAL_RINGING:
             err = s->config.caller && s->state == CHQ_CALL_RINGING ? CHQ_OK : CHQ_STATE;
             s->rings_there = s->rings_there || err == CHQ_OK;
@@ -308,8 +346,8 @@ static enum chq_err on_accept(struct chq_signal *s, uint64_t now_us, struct chq_
     if (s->config.caller || s->state != CHQ_CALL_RINGING)
         return CHQ_STATE;
     flush_by(s, s->relayed_known || s->hold_until_us < now_us ? now_us : s->hold_until_us);
+    connect_by_relay(s, now_us);
     out->remote_credentials = &s->remote_credentials;
-    give_remote(s, out);
     enter(s, CHQ_CALL_CONNECTING, now_us + CHQ_CALL_CONNECT_SECONDS * SECOND_US, out);
     return CHQ_OK;
 }
@@ -350,6 +388,8 @@ enum chq_err chq_signal_step(
     case CHQ_SIGNAL_ACCEPT: err = on_accept(s, in->now_us, out); break;
     case CHQ_SIGNAL_CANDIDATE: err = add_local(s, in); break;
     case CHQ_SIGNAL_PATH_UP:
+        if (s->state == CHQ_CALL_CONNECTING)
+            open_up(s, in->now_us);
         if (s->state == CHQ_CALL_CONNECTING || s->state == CHQ_CALL_LOST)
             enter(s, CHQ_CALL_CONNECTED, UINT64_MAX, out);
         break;
@@ -362,5 +402,8 @@ enum chq_err chq_signal_step(
     }
     if (may_describe(s))
         flush(s, in, out);
+    /* Not before the answer: nothing is probed before the user took the call. */
+    if (s->state >= CHQ_CALL_CONNECTING && s->state != CHQ_CALL_ENDED)
+        give_remote(s, in->now_us, out);
     return err;
 }

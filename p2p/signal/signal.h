@@ -76,7 +76,7 @@ void chq_signal_write(struct chq_writer *w, const struct chq_signal_message *mes
 
 struct chq_signal_config {
     bool caller;
-    bool relay_expected; /* hold other candidates back until a relayed one is out (or 500 ms) */
+    bool relay_expected; /* relay first: hold other candidates back until the call is up on the relay */
     uint8_t call_id[16];
     uint8_t own_account[32], peer_account[32];
     uint8_t random[32]; /* fresh from the generator: this side's half of the call secret */
@@ -95,14 +95,14 @@ struct chq_signal {
     uint8_t secret[32]; /* of the call; for chq_media_keys_derive */
     uint8_t offer_random[32]; /* callee: the caller's half, until we answer */
     uint64_t deadline_us; /* of the state; UINT64_MAX: none */
-    uint64_t flush_us; /* when queued candidates go out; UINT64_MAX: none queued */
     uint64_t
-        hold_until_us; /* host and reflexive candidates wait until then, or until a relayed one is known */
+        flush_us; /* when queued candidates go out, and held ones to the agent; UINT64_MAX: none queued */
+    uint64_t hold_until_us; /* host and reflexive candidates, ours and the peer's, wait until then */
     bool relayed_known, rings_there;
     uint32_t local_count, local_sent; /* sent: one bit each */
     struct chq_candidate local[CHQ_CALL_CANDIDATES_MAX];
-    uint32_t remote_count, remote_given;
-    struct chq_candidate remote[CHQ_CALL_CANDIDATES_MAX];
+    uint32_t remote_count, remote_given; /* given: one bit each */
+    struct chq_candidate remote[CHQ_CALL_CANDIDATES_MAX], give[CHQ_CALL_CANDIDATES_MAX];
     struct chq_ice_credentials remote_credentials;
     uint8_t storage[2][CHQ_CALL_SIGNAL_BYTES_MAX];
 };

@@ -136,10 +136,6 @@ class Story:
             self.arrives(self.ana, message, 20)
             self.settle(self.bo, message, "delivered", 20)
         progress("bo answered, and ana has the answers")
-        promise("both see the same safety number", self.safety())
-
-    def safety(self):
-        return True  # compared after the clients have ended, see after()
 
     # ---- the call
 
@@ -169,7 +165,8 @@ class Story:
     def listen_to(self):
         similarity = {}
         for name, other in (("ana", "bo"), ("bo", "ana")):
-            similarity[name] = stoi.stoi_of_files(self.lab.path(other + "-says.wav"), self.lab.path(name + "-heard.wav"))
+            result = stoi.compare(self.lab.path(other + "-says.wav"), self.lab.path(name + "-heard.wav"))
+            similarity[name] = result["stoi"]
         self.call["stoi"] = similarity
 
     # ---- the end

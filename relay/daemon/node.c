@@ -377,6 +377,7 @@ static enum chq_err start_turn(struct chq_node *node)
         .realm = TURN_REALM,
         .allow = allow,
         .allow_count = config->turn_allow_peer_count,
+        .random = chq_system_random(),
         .log = node->log};
     enum chq_err err = chq_turn_server_start(&turn, &node->turn);
     if (err != CHQ_OK) {

@@ -464,6 +464,7 @@ static enum chq_err start_thread(struct chq_turn_server *s)
 
 enum chq_err chq_turn_server_start(const struct chq_turn_server_config *config, struct chq_turn_server **out)
 {
+    CHQ_ASSERT(config->random.fill != NULL);
     *out = NULL;
     struct chq_turn_server *s = calloc(1, sizeof *s);
     if (s == NULL)

@@ -11,6 +11,7 @@
 #   natlab_in a COMMAND...        # a host behind its home router; b likewise
 #
 # or, to look around by hand:  natlab.sh shell A_TYPE B_TYPE [COMMAND...]
+# and as a test of itself:     natlab.sh BUILD_DIR
 #
 # Types: open (no NAT, routed), fullcone, addr (address-dependent filter), port (address- and port-dependent filter),
 # symmetric (a new port for each destination), udpblocked (TCP only).
@@ -143,16 +144,38 @@ natlab_nat() { # SIDE TYPE
     printf 'flush ruleset\n%s\n' "$rules" | natlab_in "${1}n" nft -f -
 }
 
+# Each type does what its name says: the laboratory is a test of itself.
+natlab_check() {
+    local type seen bad=0 ready
+    exec {ready}< <(natlab_in pub /usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/natlab_probe.py" serve "$NATLAB_NET")
+    read -r -t 10 -u "$ready" || { echo "NOT OK: the probe's server did not start"; return 1; }
+    for type in open fullcone addr port symmetric udpblocked; do
+        natlab_nat a $type
+        seen=$(natlab_in a timeout 20 /usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/natlab_probe.py" ask "$NATLAB_NET" 192.168.1.2)
+        if [ "$seen" = $type ]; then echo "ok: NAT type $type"; else echo "NOT OK: $type looks like '$seen'"; bad=1; fi
+    done
+    return $bad
+}
+
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     set -e
-    [ "$1" = shell ] && [ $# -ge 3 ] || { sed -n '3,21p' "$0"; exit 2; }
-    natlab_supported || exit 77
-    trap natlab_down EXIT
-    natlab_up
-    natlab_nat a "$2"
-    natlab_nat b "$3"
-    shift 3
-    export NATLAB NATLAB_NET
-    echo "namespaces: $NATLAB-pub $NATLAB-a $NATLAB-b" >&2
-    "${@:-bash}"
+    if [ "$1" = shell ] && [ $# -ge 3 ]; then
+        natlab_supported || exit 77
+        trap natlab_down EXIT
+        natlab_up
+        natlab_nat a "$2"
+        natlab_nat b "$3"
+        shift 3
+        export NATLAB NATLAB_NET
+        echo "namespaces: $NATLAB-pub $NATLAB-a $NATLAB-b" >&2
+        "${@:-bash}"
+    elif [ -d "${1:-}" ]; then
+        natlab_supported || exit 77
+        trap natlab_down EXIT
+        natlab_up
+        natlab_check
+    else
+        sed -n '3,24p' "$0"
+        exit 2
+    fi
 fi

@@ -184,6 +184,72 @@ class Lab:
     def listen(self, name, *extra):
         return Client(self, name, extra)
 
+    # ---- the ledger
+
+    def start_ledger(self):
+        self.ledger_dir = self.path("ledger")
+        self.ledger_socket = os.path.join(self.ledger_dir, "ledger.sock")
+        self.run([self.program("chasqui-ledger"), "init", "--dir", self.ledger_dir, "--chain-id", "lab-1"])
+        return self.restart_ledger()
+
+    def restart_ledger(self):
+        self.ledger = self.spawn("ledger", [self.program("chasqui-ledger"), "run", "--dir", self.ledger_dir], "net")
+        self.until("the ledger answers", 20, lambda: self.ledger.poll() is not None or self.query("info", check=False))
+        if self.ledger.poll() is not None:
+            raise Failed(f"the ledger ended: {self.log_tail('ledger')}")
+        return self.ledger
+
+    def query(self, *what, check=True):
+        code, out, _ = self.run([self.program("chasqui-ledger"), "query", *what, "--dir", self.ledger_dir, "--json"], check=check)
+        return json.loads(out) if code == 0 else None
+
+    def issue(self, account, amount):
+        self.run([self.program("chasqui-ledger"), "issue", "--dir", self.ledger_dir, "--to", account, "--amount", amount])
+
+    # ---- relays
+
+    def start_relay(self, name, host, settle_after=5, grant="1", fund="100"):
+        """Make a relay, give it credit for starting allowances, run it, and wait until it is registered."""
+        port, turn = free_ports(2)
+        home = self.path("relay-" + name)
+        loopback = host.startswith("127.")
+        _, out, _ = self.run([self.program("chasqui-relay"), "init", "--dir", home, "--ledger", self.ledger_socket, "--host", host,
+                              "--bind", host, "--port", str(port), "--turn-port", str(turn), "--settle-after", str(settle_after),
+                              "--grant", grant, "--allow-peer", "127.0.0.0/8" if loopback else host.rsplit(".", 1)[0] + ".0/24",
+                              "--region", name], where="net")
+        account = next(line.split()[1] for line in out.splitlines() if line.startswith("account "))
+        self.relays[name] = {"host": host, "port": port, "turn": turn, "home": home, "account": account}
+        self.restart_relay(name)
+        self.issue(account, fund)
+        return self.relays[name]["process"]
+
+    def restart_relay(self, name):
+        relay = self.relays[name]
+        relay["process"] = self.spawn("relay-" + name, [self.program("chasqui-relay"), "run", "--dir", relay["home"]], "net")
+        self.until(f"relay {name} is registered", 20, lambda: self._registered(name))
+        return relay["process"]
+
+    def _registered(self, name):
+        if self.relays[name]["process"].poll() is not None:
+            raise Failed(f"relay {name} ended: {self.log_tail('relay-' + name)}")
+        status = self.relay_status(name, check=False)
+        return status is not None and status["registered"] and status["ledger_reached"]
+
+    def relay_status(self, name, check=True):
+        code, out, _ = self.run([self.program("chasqui-relay"), "status", "--json", "--dir", self.relays[name]["home"]], check=check)
+        return json.loads(out) if code == 0 else None
+
+    def invite(self, name):
+        return self.run([self.program("chasqui-relay"), "invite", "--dir", self.relays[name]["home"]])[1].strip()
+
+    def stop_relay(self, name):
+        return self.end(self.relays[name]["process"], 20)
+
+    def kill_relay(self, name):
+        process = self.relays[name]["process"]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
     # ---- the end
 
     def end(self, process, timeout=10):

@@ -57,7 +57,7 @@ static void drive(struct chq_bytes in)
         (void)chq_signal_step(&s, &e, &out);
         CHQ_ASSERT(before != CHQ_CALL_ENDED || s.state == CHQ_CALL_ENDED); /* ended is for good */
         CHQ_ASSERT(before == s.state || out.state_changed);
-        CHQ_ASSERT(s.remote_given <= s.remote_count && s.remote_count <= CHQ_CALL_CANDIDATES_MAX);
+        CHQ_ASSERT(out.remote_count <= s.remote_count && s.remote_count <= CHQ_CALL_CANDIDATES_MAX);
     }
     chq_signal_fini(&s);
 }

@@ -22,7 +22,7 @@ static void start(void)
         who_init(all[i], i + 1);
     fixture_genesis(&genesis, &issuer);
     assert_int_equal(chq_state_new(&state, &genesis, NULL, 7), CHQ_OK);
-    assert_int_equal(chq_state_start(state), CHQ_OK);
+    assert_int_equal(chq_state_start(state, NULL), CHQ_OK);
     now_s = FIXTURE_TIME;
 }
 

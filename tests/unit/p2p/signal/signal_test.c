@@ -149,7 +149,7 @@ static void golden_call(void **state)
     until(&p, 20);
     candidate(&p, 0, CHQ_CANDIDATE_REFLEXIVE);
     until(&p, 50);
-    candidate(&p, 0, CHQ_CANDIDATE_RELAYED); /* the offer leaves with it, relayed first */
+    candidate(&p, 0, CHQ_CANDIDATE_RELAYED); /* the offer leaves with it, and with no other */
     until(&p, 70);
     candidate(&p, 1, CHQ_CANDIDATE_HOST);
     candidate(&p, 1, CHQ_CANDIDATE_RELAYED);
@@ -169,25 +169,60 @@ static void golden_call(void **state)
     act(&p, 1, CHQ_SIGNAL_HANGUP);
     until(&p, 9100);
     assert_string_equal(p.log, "    0 ana is ringing\n"
-                               "   50 ana sends offer rhs\n"
+                               "   50 ana sends offer r\n"
                                "   60 bo  sends ringing\n"
                                "   60 bo  is ringing\n"
-                               " 3000 bo  sends answer rh\n"
+                               " 3000 bo  sends answer r\n"
                                " 3000 bo  learns credentials anaU\n"
-                               " 3000 bo  learns 3 candidates\n"
+                               " 3000 bo  learns 1 candidates\n"
                                " 3000 bo  is connecting\n"
                                " 3010 ana learns credentials boU0\n"
-                               " 3010 ana learns 2 candidates\n"
+                               " 3010 ana learns 1 candidates\n"
                                " 3010 ana is connecting\n"
-                               " 3045 bo  sends candidates s\n"
-                               " 3055 ana learns 1 candidates\n"
                                " 3100 ana is connected\n"
                                " 3100 bo  is connected\n"
                                " 3100 ana is connection lost\n"
+                               " 3160 bo  sends candidates hs\n"
+                               " 3160 ana sends candidates hs\n"
+                               " 3170 ana learns 2 candidates\n"
+                               " 3170 bo  learns 2 candidates\n"
                                " 5000 ana is connected\n"
                                " 9000 bo  sends hangup (hung up)\n"
                                " 9000 bo  is ended: hung up\n"
                                " 9010 ana is ended: hung up\n");
+}
+
+/* Both have a relay and it does not carry: the other candidates leave 400 ms after the answer. */
+static void golden_relay_does_not_carry(void **state)
+{
+    (void)state;
+    static struct pair p;
+    pair_init(&p, true);
+    act(&p, 0, CHQ_SIGNAL_START);
+    for (int i = 0; i < 2; i++) {
+        candidate(&p, i, CHQ_CANDIDATE_HOST);
+        candidate(&p, i, CHQ_CANDIDATE_RELAYED);
+    }
+    until(&p, 1000);
+    act(&p, 1, CHQ_SIGNAL_ACCEPT);
+    until(&p, 2000);
+    act(&p, 0, CHQ_SIGNAL_PATH_UP);
+    assert_string_equal(p.log, "    0 ana is ringing\n"
+                               "    0 ana sends offer r\n"
+                               "   10 bo  sends ringing\n"
+                               "   10 bo  is ringing\n"
+                               " 1000 bo  sends answer r\n"
+                               " 1000 bo  learns credentials anaU\n"
+                               " 1000 bo  learns 1 candidates\n"
+                               " 1000 bo  is connecting\n"
+                               " 1010 ana learns credentials boU0\n"
+                               " 1010 ana learns 1 candidates\n"
+                               " 1010 ana is connecting\n"
+                               " 1400 bo  sends candidates h\n"
+                               " 1410 ana sends candidates h\n"
+                               " 1410 ana learns 1 candidates\n"
+                               " 1420 bo  learns 1 candidates\n"
+                               " 2000 ana is connected\n");
 }
 
 static void golden_relay_silent(void **state)
@@ -290,6 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_call),
+        cmocka_unit_test(golden_relay_does_not_carry),
         cmocka_unit_test(golden_relay_silent),
         cmocka_unit_test(golden_nobody_answers),
         cmocka_unit_test(golden_late_and_unconnected),
