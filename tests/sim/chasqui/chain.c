@@ -60,7 +60,7 @@ static void new_state(struct sim *s)
 {
     enum chq_err err = chq_state_new(&s->chain.state, &s->chain.genesis, NULL, 1);
     CHQ_ASSERT(err == CHQ_OK);
-    err = chq_state_start(s->chain.state);
+    err = chq_state_start(s->chain.state, NULL);
     CHQ_ASSERT(err == CHQ_OK);
 }
 
