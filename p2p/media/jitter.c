@@ -12,7 +12,7 @@ enum {
     START_MARGIN_US = 20000, /* before anything is known about the jitter */
     KNOWN_TRANSITS = 50, /* from here on the percentile stands without the margin */
     LATE_US =
-        35000, /* merge when later than the target by more than this; hold when earlier at all. Wider than one step */
+        40000, /* merge when later than the target by more than this; hold when earlier at all. Wider than one step */
     LATE_LOUD_US = 120000, /* the same in the middle of speech */
     MERGE_EVERY = 5, /* at most one merge in so many frames: 20 % faster than real time */
     JUMP_US = 400000, /* later than this: jump, do not merge for seconds */
