@@ -17,6 +17,12 @@ class Failed(Exception):
     """Something promised did not happen."""
 
 
+def micro(credit):
+    """Decimal credit as microcredit."""
+    whole, _, part = str(credit).partition(".")
+    return int(whole) * 1000000 + int((part + "000000")[:6])
+
+
 def free_ports(n):
     """Ports that nothing uses now, below the range that the kernel and TURN give out."""
     import random
@@ -202,6 +208,15 @@ class Lab:
     def query(self, *what, check=True):
         code, out, _ = self.run([self.program("chasqui-ledger"), "query", *what, "--dir", self.ledger_dir, "--json"], check=check)
         return json.loads(out) if code == 0 else None
+
+    def ledger_info(self):
+        """Issued, balances and deposits in microcredit, the ledger's own verdict, and its height."""
+        info = self.query("info")
+        return {name: micro(info[name]) for name in ("issued", "balances", "deposits")} | {
+            "conserved": info["conserved"], "height": info["height"]}
+
+    def balance(self, handle_or_account):
+        return micro(self.query("account", handle_or_account)["balance"])
 
     def issue(self, account, amount):
         self.run([self.program("chasqui-ledger"), "issue", "--dir", self.ledger_dir, "--to", account, "--amount", amount])
