@@ -3,6 +3,8 @@
 # adding a file needs no build edit.
 
 include(GNUInstallDirs)
+# What './run demo' and './run install' need: no tests, no benchmarks.
+add_custom_target(programs)
 
 # chq_library(core_wire DEPS core_base ... SYSTEM PkgConfig::SODIUM ...): every .c in this folder.
 function(chq_library name)
@@ -30,6 +32,7 @@ function(chq_program name)
     set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "^${CMAKE_SOURCE_DIR}/tests/")
         install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+        add_dependencies(programs ${name})
     endif()
 endfunction()
 
@@ -55,6 +58,7 @@ function(chq_shared_library name)
     target_link_options(${name} PRIVATE "LINKER:--version-script,${map}")
     set_target_properties(${name} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
     install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    add_dependencies(programs ${name})
     install(FILES ${A_HEADER} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
     file(RELATIVE_PATH CHQ_PC_UP /x/${CMAKE_INSTALL_LIBDIR}/pkgconfig /x)
     configure_file(${CMAKE_SOURCE_DIR}/packaging/chasqui.pc.in ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc @ONLY)
