@@ -184,7 +184,7 @@ static void wallet_command(struct chq_agent *a, const struct chq_agent_command *
 
 static void leave_command(struct chq_agent *a, const struct chq_agent_command *command)
 {
-    a->leaving = true;
+    a->leave_wanted = true;
     a->leave_request = command->request;
     a->leave_until_us = a->now_us + AGENT_LEAVE_US;
 }
@@ -233,7 +233,7 @@ static void advance(struct chq_agent *a)
     for (int pass = 0; pass < PASSES_MAX; pass++) {
         a->again = false;
         a->deadline_us = UINT64_MAX;
-        if (a->left || (!a->created && !a->leaving))
+        if (a->left || (!a->created && !a->leave_wanted))
             return;
         for (struct agent_relay *r = a->relays; r != NULL; r = r->next)
             r->wanted = false;
@@ -244,6 +244,14 @@ static void advance(struct chq_agent *a)
         chq_agent_advance_debts(a);
         chq_agent_advance_account(a);
         chq_agent_advance_prekeys(a);
+        if (a->leave_wanted && !a->leaving) {
+            if (a->now_us < a->leave_until_us && chq_agent_outbox_busy(a)) {
+                chq_agent_wake(a, a->leave_until_us);
+            } else {
+                a->leaving = a->again = true;
+                a->leave_until_us = a->now_us + AGENT_LEAVE_US;
+            }
+        }
         chq_agent_advance_relays(a);
         chq_agent_advance_lookups(a);
         if (!a->again || a->err != CHQ_OK)
@@ -283,7 +291,7 @@ enum chq_err chq_agent_step(
             a->started = true;
             chq_agent_fail(a, chq_agent_resume(a));
         }
-        a->leaving = a->left = false;
+        a->leave_wanted = a->leaving = a->left = false;
         break;
     case CHQ_AGENT_TIMEOUT: break;
     case CHQ_AGENT_LINK_UP:

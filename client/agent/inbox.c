@@ -407,7 +407,7 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
     struct agent_queue *queue = a->queues;
     while (queue != NULL && memcmp(queue->id, in->deliver.queue_id, 32) != 0)
         queue = queue->next;
-    if (queue == NULL || memcmp(queue->relay, relay->id, 32) != 0 || a->leaving || queue->gap)
+    if (queue == NULL || memcmp(queue->relay, relay->id, 32) != 0 || a->leave_wanted || queue->gap)
         return;
     if (in->deliver.sequence <= queue->sequence) { /* taken before, the acknowledgement was lost */
         acknowledge(a, relay, queue);

@@ -403,6 +403,23 @@ void chq_agent_advance_outbox(struct chq_agent *a)
             put(a, d);
 }
 
+bool chq_agent_outbox_busy(struct chq_agent *a)
+{
+    for (const struct agent_contact *c = a->contacts; c != NULL; c = c->next)
+        if (c->receipts_count > 0 && c->known && !c->refused)
+            return true;
+    for (const struct agent_item *i = a->items; i != NULL; i = i->next)
+        for (struct agent_peer *p = a->peers; p != NULL; p = p->next) {
+            if (p->contact != i->contact || !p->active || (i->only != NULL && i->only != p) || i->noted ||
+                i->delivered)
+                continue;
+            const struct agent_delivery *d = delivery_to(i, p);
+            if (d != NULL ? !d->stored : chq_agent_best_session(p) != NULL)
+                return true;
+        }
+    return false;
+}
+
 uint32_t chq_agent_unsent(const struct chq_agent *a)
 {
     uint32_t n = 0;

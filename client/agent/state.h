@@ -343,7 +343,9 @@ struct chq_agent {
     struct agent_transfer *transfers;
     bool publish, publishing; /* prekeys */
     struct agent_retry publish_retry;
-    bool leaving, left;
+    bool leave_wanted; /* first what waits in the outbox is sent, as far as it can be */
+    bool leaving; /* then what is owed is paid, and nothing else */
+    bool left;
     uint64_t leave_until_us, leave_request;
     uint64_t turn_wanted; /* number of TURN requests waiting */
     uint64_t turn_requests[8];
@@ -473,6 +475,8 @@ void chq_agent_item_free(struct chq_agent *a, struct agent_item *item);
 void chq_agent_send_text(struct chq_agent *a, const struct chq_agent_command *command);
 void chq_agent_send_call(struct chq_agent *a, const struct chq_agent_command *command);
 void chq_agent_advance_outbox(struct chq_agent *a);
+/* Whether something can still be sent soon: a session is there, but a relay has not stored all. */
+bool chq_agent_outbox_busy(struct chq_agent *a);
 void chq_agent_on_put(struct chq_agent *a, struct agent_relay *relay, struct agent_delivery *delivery,
     const struct chq_frame *in);
 void chq_agent_stored(struct chq_agent *a, struct agent_delivery *delivery);
