@@ -54,6 +54,15 @@ def milliseconds(seconds):
     return f"{seconds * 1000:.0f} ms"
 
 
+RELAYS = ("north", "south")
+QUANTUM = 65536
+
+
+def settled(status):
+    """Every token that the relay holds is on the ledger, and none is missing for what it carried."""
+    return all(c["settled"] == c["tokens"] and c["tokens"] * QUANTUM >= c["carried_bytes"] for c in status["channel_list"])
+
+
 class Message:
     def __init__(self, sender, receiver, text):
         self.sender, self.receiver, self.text = sender, receiver, text
@@ -72,12 +81,12 @@ class Story:
         lab = self.lab
         lab.start_ledger()
         progress("the ledger runs: one process, one key, a block when there is work")
-        where = {"north": "127.0.0.1", "south": "127.0.0.1"}
+        where = {name: "127.0.0.1" for name in RELAYS}
         if not self.plain:
             net = os.environ["NATLAB_NET"]
             where = {"north": net + ".11", "south": net + ".12"}
         for name, host in where.items():
-            lab.start_relay(name, host, settle_after=5)
+            lab.start_relay(name, host, settle_after=1)
         progress("two relays run, registered on the ledger and funded: north and south")
         for name, relay in (("ana", "north"), ("bo", "south")):
             _, out, _ = lab.cli(name, "init", "--invite", lab.invite(relay), "--handle", name)
@@ -180,8 +189,13 @@ class Story:
             _, out, _ = lab.cli(name, "id", other, "--json")
             numbers.append(chasqui_lab.json.loads(out)["safety_number"])
         promise("both see the same safety number", numbers[0] == numbers[1] and len(numbers[0]) == 60)
-        self.relays = {name: lab.relay_status(name) for name in ("north", "south")}
-        for name in ("north", "south"):
+        for name in RELAYS:
+            lab.until(f"relay {name} settles", 15, lambda n=name: settled(lab.relay_status(n)))
+        self.relays = {name: lab.relay_status(name) for name in RELAYS}
+        self.channels = {name: [lab.query("channel", c["id"]) for c in r["channel_list"]] for name, r in self.relays.items()}
+        self.balances = {name: lab.balance(name) for name in ("ana", "bo")}
+        self.balances |= {f"relay {name}": lab.balance(lab.relays[name]["account"]) for name in RELAYS}
+        for name in RELAYS:
             promise(f"relay {name} stopped cleanly", lab.stop_relay(name) == 0)
         self.money = lab.ledger_info()
         progress("both left and paid what they owed; the relays put their tokens on the ledger and stopped")
@@ -234,14 +248,23 @@ def credit(micro):
 def report_money(story):
     print("\nRelays")
     for name, r in story.relays.items():
-        print(f"  {name:<6} {r}")
+        channels = r["channel_list"]
+        tokens = sum(c["tokens"] for c in channels)
+        print(f"  {name:<6} carried {r['carried_bytes']} bytes for {len(channels)} payers ({r['puts']} messages in, {r['delivers']} out, "
+              f"the rest is the call); paid {tokens} tokens = {r['earned']} credit; settled on the ledger {r['settled']} credit")
+        promise(f"relay {name} is paid to the token for what it carried",
+                all(c["tokens"] == -(-c["carried_bytes"] // QUANTUM) for c in channels))
+        promise(f"relay {name} settled every token", chasqui_lab.micro(r["earned"]) == chasqui_lab.micro(r["settled"]))
+        promise(f"relay {name} carried something", r["carried_bytes"] > 0)
     print("\nCredit")
+    print("  " + ", ".join(f"{name} {credit(balance)}" for name, balance in story.balances.items())
+          + f"; in channels {credit(story.money['deposits'])}")
     m = story.money
-    for line in m["lines"]:
-        print("  " + line)
-    promise("credit is conserved: issued = balances + deposits + in flight", m["issued"] == m["balances"] + m["deposits"])
-    print(f"  conservation: issued {credit(m['issued'])} = balances {credit(m['balances'])} + deposits {credit(m['deposits'])}: "
-          + ("holds" if m["issued"] == m["balances"] + m["deposits"] else "BROKEN"))
+    holds = m["issued"] == m["balances"] + m["deposits"] and m["conserved"]
+    promise("credit is conserved: issued = balances + deposits + in flight", holds)
+    promise("the balances are all there is", sum(story.balances.values()) + m["deposits"] == m["issued"])
+    print(f"  conservation at height {m['height']}: issued {credit(m['issued'])} = balances {credit(m['balances'])} + deposits {credit(m['deposits'])}"
+          f" + in flight 0: {'holds' if holds else 'BROKEN'}")
 
 
 def main():

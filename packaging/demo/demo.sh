@@ -23,7 +23,7 @@ build=${build:-$top/build/release}
 for program in chasqui chasqui-relay chasqui-ledger; do
     [ -x "$build/bin/$program" ] || { echo "demo: $build/bin/$program is not built; run './run build' first" >&2; exit 1; }
 done
-for tool in espeak-ng python3; do
+for tool in espeak-ng /usr/bin/python3; do
     command -v $tool >/dev/null || { echo "demo: $tool is missing; './run setup run' installs it" >&2; exit 1; }
 done
 keep=${keep:-$(mktemp -d /tmp/chasqui-demo.XXXXXX)} || exit 1
@@ -53,7 +53,7 @@ else
     echo "Network: plain loopback, no NATs ($reason)."
 fi
 export NATLAB NATLAB_NET
-python3 "$here/demo.py" --build "$build" --directory "$keep" $([ "$plain" = yes ] && echo --plain) &
+/usr/bin/python3 "$here/demo.py" --build "$build" --directory "$keep" $([ "$plain" = yes ] && echo --plain) &
 main=$!
 wait "$main"
 rc=$?
