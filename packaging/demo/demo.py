@@ -226,7 +226,7 @@ def report_call(story):
     a, b = story.call["ana"], story.call["bo"]
     ways = [story.call["first"]] + ([a["way"]] if a["way"] != story.call["first"] else [])
     print(f"  path       {' > '.join(ways)} ({a.get('local', '?')} to {a.get('remote', '?')})")
-    if ways[-1] == "relay":
+    if ways[-1] == "relay" and not story.plain:
         print("             no direct path exists between these two NATs, so the relay keeps it")
     print(f"  set-up     connected after {a['connected_ms']} ms, first speech heard after {a['first_speech_ms']} ms"
           + (f", direct after {a['direct_ms']} ms" if a["direct_ms"] else ""))
