@@ -26,6 +26,6 @@ run_bench() {
             bash -c '"$1" "$2" "$3" >"$4"' _ "$script" "$PWD/build/release" "$only" "$log" >&2 || rc=1
         [ ! -f "$log" ] || cat "$log" >>$out
     done
-    python3 packaging/run.d/bench_table.py "$out" "$only" "$json" || rc=1
+    /usr/bin/python3 packaging/run.d/bench_table.py "$out" "$only" "$json" || rc=1
     return $rc
 }

@@ -28,7 +28,7 @@ library=$(find "$work/usr" -name libchasqui.so)
 header=$(find "$work/usr" -name chasqui.h)
 check "the library and its header are installed" test -n "$library" -a -n "$header"
 nm -D --defined-only "$library" | awk '{ print $3 }' | sort >"$work/shown"
-python3 -c 'import re, sys; print("\n".join(sorted(set(re.findall(r"(chq_[a-z0-9_]+)\(", re.sub(r"/\*.*?\*/", "", sys.stdin.read(), flags=re.S))))))' \
+/usr/bin/python3 -c 'import re, sys; print("\n".join(sorted(set(re.findall(r"(chq_[a-z0-9_]+)\(", re.sub(r"/\*.*?\*/", "", sys.stdin.read(), flags=re.S))))))' \
     <"$header" >"$work/declared"
 check "the library shows what the header declares, and nothing else" diff "$work/declared" "$work/shown"
 
