@@ -283,8 +283,10 @@ static enum chq_err on_put(
     memcpy(pending->put_id, frame->put.put_id, CHQ_PUT_ID_BYTES);
     pending->put_bytes = (uint32_t)bytes;
     pending->added = !known;
-    if (known)
+    if (known) { /* now, not when it is answered: what is reserved at the commit is written down as carried */
+        charge(box, connection, true, false, bytes);
         return CHQ_OK;
+    }
     struct chq_mailbox_record *record = persist(box, CHQ_MAILBOX_ADD_MESSAGE, queue);
     record->sequence = queue->end;
     record->kept_s = box->kept_s;
@@ -448,8 +450,8 @@ static void complete(struct chq_mailbox *box, const struct pending *p)
     case CHQ_FRAME_PUT:
         send = reply(box, p->connection, p->request_id, CHQ_FRAME_STORED);
         memcpy(send->put_id, p->put_id, CHQ_PUT_ID_BYTES);
-        charge(box, p->connection, true, p->added, p->put_bytes);
         if (p->added) {
+            charge(box, p->connection, true, true, p->put_bytes);
             queue->stored_end++;
             update_ready(box, queue);
         }
@@ -475,13 +477,11 @@ static void undo(struct chq_mailbox *box, const struct pending *p)
     struct chq_mailbox_send *send = reply(box, p->connection, p->request_id, CHQ_FRAME_ERROR);
     send->error.code = CHQ_IO;
     send->error.text = "the relay could not write to its disk; nothing was stored";
-    if (p->type == CHQ_FRAME_PUT) {
+    if (p->type == CHQ_FRAME_PUT && p->added) {
         charge(box, p->connection, true, false, p->put_bytes);
-        if (p->added) {
-            queue_pop(p->queue);
-            box->messages--;
-            box->bytes -= p->put_bytes;
-        }
+        queue_pop(p->queue);
+        box->messages--;
+        box->bytes -= p->put_bytes;
     } else if (p->type == CHQ_FRAME_QUEUE && p->added) {
         box->connections[p->connection].queues_made--;
         CHQ_ASSERT(p->queue->number == box->queues.n - 1);
