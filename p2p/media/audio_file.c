@@ -11,7 +11,7 @@
  * The file and the null device: real time by the clock that is given. Underruns are recorded as the silence that a
  * listener would hear.
  */
-enum { BEHIND_MAX_FRAMES = 5, UNDERRUN_MAX_FRAMES = 500, RESAMPLE_QUALITY = 8 };
+enum { BEHIND_MAX_FRAMES = 5, UNDERRUN_MAX_FRAMES = 500, RESAMPLE_QUALITY = 8, RESAMPLE_TAIL = 256 };
 
 struct chq_audio {
     int16_t *samples;
@@ -61,7 +61,9 @@ out:
 static enum chq_err convert(struct chq_audio *a, const struct chq_wav *wav)
 {
     int resampler_err = 0;
-    const size_t count = wav->samples.size / 2;
+    const size_t given = wav->samples.size / 2;
+    /* What the resampler still holds at the end comes out when zeros push it. */
+    const size_t count = given + RESAMPLE_TAIL;
     const size_t room = (size_t)((uint64_t)count * CHQ_VOICE_RATE / wav->rate) + CHQ_VOICE_FRAME_SAMPLES;
     enum chq_err err = CHQ_NO_MEMORY;
     int16_t *in = calloc(count + 1, sizeof *in);
@@ -70,7 +72,7 @@ static enum chq_err convert(struct chq_audio *a, const struct chq_wav *wav)
     a->samples = calloc(room, sizeof *a->samples);
     if (in == NULL || resampler == NULL || a->samples == NULL)
         goto out;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < given; i++)
         in[i] = (int16_t)(wav->samples.data[2 * i] | wav->samples.data[2 * i + 1] << 8);
     (void)speex_resampler_skip_zeros(resampler);
     for (size_t from = 0; from < count;) {
