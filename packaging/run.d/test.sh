@@ -165,10 +165,10 @@ run_net() {
     verdict
 }
 
-# The simulator is the program the tests of label sim use.
+# The simulator: clients, relays and a ledger on a virtual clock, from a seed.
 run_sim() {
     setup_for build test || return 1
-    build_preset dev || return 1
-    [ -x build/dev/bin/chasqui-sim ] || fail "the simulator is missing from this tree: it builds as chasqui-sim"
-    exec build/dev/bin/chasqui-sim "$@"
+    build_preset dev chq_sim || return 1
+    [ $# -gt 0 ] || set -- --seeds 1 100
+    exec "$(find build/dev -name chq_sim -type f -executable | head -n 1)" "$@"
 }
