@@ -5,6 +5,8 @@
 
 #include "core/base/assert.h"
 
+#define LOOK_UP_EVERY_MS 60000
+
 uint64_t channel_max_index(const struct channel *channel)
 {
     const struct chq_channel_record *record = &channel->row.record;
@@ -66,6 +68,12 @@ bool channel_is_unsettled(const struct channel *channel)
 {
     return channel->row.index > channel->row.record.last_index &&
            channel->row.record.state != CHQ_CHANNEL_CLOSED;
+}
+
+void channel_was_looked_up(struct channel *channel, uint64_t now_ms)
+{
+    channel->look_at_ms = now_ms + LOOK_UP_EVERY_MS;
+    channel->looked_bytes = chq_gauge_carried(&channel->gauge);
 }
 
 static struct channel *paying(const struct chq_meter *meter, uint32_t connection)

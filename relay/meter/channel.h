@@ -22,6 +22,8 @@ struct channel {
     bool stopped; /* serves nothing more */
     uint64_t notice_bytes, notice_index, notice_ms;
     uint64_t unsettled_since_ms, retry_at_ms;
+    uint64_t look_at_ms,
+        looked_bytes; /* once more than this was carried, ask the ledger again from then on */
     bool settling, alone, refreshing;
     uint64_t settling_index;
     uint8_t settling_token[32];
@@ -83,6 +85,8 @@ void channel_stop(struct channel *channel);
 /* Take over what the ledger proved. */
 void channel_take_record(struct channel *channel, const struct chq_channel_record *record);
 bool channel_is_unsettled(const struct channel *channel);
+/* Note that the ledger's word on the channel is fresh. */
+void channel_was_looked_up(struct channel *channel, uint64_t now_ms);
 
 /* meter.c, for settle.c */
 struct chq_meter_record *meter_persist(struct chq_meter *meter, int type, struct channel *channel);
@@ -90,6 +94,7 @@ void meter_stop(struct chq_meter *meter, uint32_t slot);
 
 /* settle.c */
 void meter_on_settle_time(struct chq_meter *meter);
+void meter_on_look_time(struct chq_meter *meter);
 void meter_on_settled(struct chq_meter *meter, enum chq_err err);
 void meter_on_record(struct chq_meter *meter, const struct chq_meter_event *in);
 

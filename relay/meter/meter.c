@@ -108,7 +108,7 @@ static uint32_t add(struct chq_meter *meter, const struct chq_meter_row *row, en
     channel->pending_index = row->index;
     memcpy(channel->pending_token, row->token, sizeof row->token);
     chq_gauge_init(&channel->gauge, row->carried_bytes, 0);
-    channel->saved_carried_bytes = row->carried_bytes;
+    channel->saved_carried_bytes = channel->looked_bytes = row->carried_bytes;
     channel->notice_index = UINT64_MAX;
     channel_update_limit(channel);
     meter->channels[slot] = channel;
@@ -253,6 +253,7 @@ static enum chq_err on_attach(struct chq_meter *meter, const struct chq_meter_ev
     struct channel *channel = meter->channels[slot];
     channel->stopped = false;
     channel_take_record(channel, in->attach.record);
+    channel_was_looked_up(channel, meter->now_ms);
     meter_persist(meter, CHQ_METER_SAVE, channel);
     meter->pending.v[meter->pending.n++] = (struct meter_pending){.type = CHQ_FRAME_ATTACH,
         .connection = in->connection,
@@ -437,14 +438,14 @@ void meter_stop(struct chq_meter *meter, uint32_t slot)
                 "the channel is closing or near its expiry; open and attach another");
 }
 
-/* Forget channels that can never be attached again. */
+/* Forget channels that can never be attached again and owe nothing: a wall clock that jumps costs no token. */
 static void bury(struct chq_meter *meter, uint32_t slot)
 {
     struct channel *channel = meter->channels[slot];
     const struct chq_channel_record *record = &channel->row.record;
     bool over = record->state == CHQ_CHANNEL_CLOSED || meter->now_s > record->expiry_s + KEEP_AFTER_EXPIRY_S;
-    if (!over || channel->attached_count > 0 || channel->settling || channel->refreshing ||
-        channel->reserved_bytes > channel->debt_bytes)
+    if (!over || channel_is_unsettled(channel) || channel->attached_count > 0 || channel->settling ||
+        channel->refreshing || channel->reserved_bytes > channel->debt_bytes)
         return;
     for (size_t i = 0; i < meter->pending.n; i++)
         if (meter->pending.v[i].slot == slot)
@@ -469,6 +470,7 @@ static void on_timeout(struct chq_meter *meter)
         bury(meter, i);
     }
     meter_on_settle_time(meter);
+    meter_on_look_time(meter);
     meter->deadline_ms = meter->now_ms + (meter->attached_total > 0 ? LOOK_ATTACHED_MS : LOOK_UNATTACHED_MS);
 }
 

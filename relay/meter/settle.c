@@ -73,10 +73,27 @@ static void refresh(struct chq_meter *meter, uint32_t slot)
     meter->refresh.v[meter->refresh.n++] = slot;
 }
 
+/*
+ * A payer may close its channel while it is idle, take the deposit back, and then use it: its tokens would be worth
+ * nothing. So a channel that is used is looked up again when the ledger's last word on it is old, and only then:
+ * idle ones cost nothing.
+ */
+void meter_on_look_time(struct chq_meter *meter)
+{
+    for (uint32_t i = 0; i < meter->slots; i++) {
+        const struct channel *channel = meter->channels[i];
+        if (channel != NULL && !channel->stopped && !channel->settling &&
+            meter->now_ms >= channel->look_at_ms &&
+            chq_gauge_carried(&channel->gauge) != channel->looked_bytes)
+            refresh(meter, i);
+    }
+}
+
 static void settled_one(struct chq_meter *meter, uint32_t slot, enum chq_err err, bool was_alone)
 {
     struct channel *channel = meter->channels[slot];
     struct chq_channel_record *record = &channel->row.record;
+    bool full = channel->settling_index >= record->last_index + CHQ_TOKEN_STEPS_PER_SETTLEMENT_MAX;
     channel->settling = false;
     switch (err) {
     case CHQ_OK:
@@ -86,8 +103,8 @@ static void settled_one(struct chq_meter *meter, uint32_t slot, enum chq_err err
         }
         channel->alone = false;
         channel->unsettled_since_ms = channel_is_unsettled(channel) ? meter->now_ms : 0;
-        if (channel->row.index > record->last_index && channel->stopped)
-            channel->unsettled_since_ms = 1;
+        if (channel_is_unsettled(channel) && (channel->stopped || full))
+            channel->unsettled_since_ms = 1; /* there is more than one operation takes: go on at once */
         if (RESERVE(meter->persist, 1))
             meter_persist(meter, CHQ_METER_SAVE, channel);
         refresh(meter, slot); /* has the payer closed or topped up meanwhile? */
@@ -122,8 +139,10 @@ void meter_on_record(struct chq_meter *meter, const struct chq_meter_event *in)
     if (channel == NULL || memcmp(channel->row.id, in->record.channel_id, CHQ_ID_BYTES) != 0)
         return;
     channel->refreshing = false;
+    channel->look_at_ms = meter->now_ms + RETRY_UNREACHABLE_MS;
     if (in->record.err != CHQ_OK)
         return;
+    channel_was_looked_up(channel, meter->now_ms);
     if (in->record.record == NULL) {
         meter_stop(meter, slot);
         return;

@@ -499,6 +499,81 @@ static void channels_end(void **state)
     chq_meter_free(b.meter);
 }
 
+/* A payer closes its channel while it is idle, waits until the deposit is back, then uses it: it is found out with its first use. */
+static void a_channel_closed_while_idle_is_found_out(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 100, 10000);
+    attach(&b, 0);
+    assert_int_equal(put(&b, 0, 100), CHQ_OK);
+    timeout(&b, 250);
+    assert_int_equal(b.actions.refresh.n, 0); /* the ledger's word is fresh */
+    timeout(&b, 60000);
+    assert_int_equal(b.actions.refresh.n, 1);
+    timeout(&b, 250);
+    assert_int_equal(b.actions.refresh.n, 0); /* one question at a time */
+    step(&b, (struct chq_meter_event){.type = CHQ_METER_RECORD, .record = {0, b.channel_id, CHQ_IO, NULL}});
+    timeout(&b, 250);
+    assert_int_equal(b.actions.refresh.n, 0);
+    timeout(&b, 5000);
+    assert_int_equal(b.actions.refresh.n, 1); /* the ledger could not be asked: again */
+    step(&b,
+        (struct chq_meter_event){.type = CHQ_METER_RECORD, .record = {0, b.channel_id, CHQ_OK, &b.record}});
+    timeout(&b, 600000);
+    assert_int_equal(b.actions.refresh.n, 0); /* idle: no questions */
+    assert_true(chq_gauge_try_add(chq_meter_gauge(b.meter, 0), 100)); /* by TURN */
+    timeout(&b, 250);
+    assert_int_equal(b.actions.refresh.n, 1);
+    b.record.state = CHQ_CHANNEL_CLOSED;
+    step(&b,
+        (struct chq_meter_event){.type = CHQ_METER_RECORD, .record = {0, b.channel_id, CHQ_OK, &b.record}});
+    assert_int_equal(put(&b, 0, 1), CHQ_STATE);
+    assert_false(chq_gauge_try_add(chq_meter_gauge(b.meter, 0), 1));
+    chq_meter_free(b.meter);
+}
+
+/* The wall clock jumps ten years: tokens that are not settled yet are settled, not forgotten. */
+static void a_clock_jump_costs_no_token(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 100, 10000);
+    attach(&b, 0);
+    token(&b, 0, 3);
+    step(&b, (struct chq_meter_event){.type = CHQ_METER_CLOSED, .connection = 0});
+    b.now_s += 10 * UINT64_C(365) * 86400;
+    b.log_size = 0;
+    timeout(&b, 0);
+    assert_string_equal(b.log, "after 0 ms\n"
+                               "  settle channel 5 at 3\n");
+    step(&b, (struct chq_meter_event){.type = CHQ_METER_SETTLED, .settled.err = CHQ_OK});
+    b.record.last_index = 3;
+    token_of(&b, 3, b.record.last_token);
+    step(&b,
+        (struct chq_meter_event){.type = CHQ_METER_RECORD, .record = {0, b.channel_id, CHQ_OK, &b.record}});
+    timeout(&b, 0);
+    assert_int_equal(b.actions.forget.n, 1);
+    chq_meter_free(b.meter);
+}
+
+/* What is left after 1,024 steps goes with the next block, not after another settle_after. */
+static void a_long_settlement_goes_on_at_once(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 5000, 500000);
+    attach(&b, 0);
+    token(&b, 0, 1024);
+    token(&b, 0, 1500);
+    timeout(&b, 60000);
+    step(&b, (struct chq_meter_event){.type = CHQ_METER_SETTLED, .settled.err = CHQ_OK});
+    timeout(&b, 0);
+    assert_int_equal(b.actions.settle.n, 1);
+    assert_int_equal(b.actions.settle.v[0].index, 1500);
+    chq_meter_free(b.meter);
+}
+
 /* Random PUTs, deliveries, TURN bytes, tokens, failing commits and restarts: the count is exact and never unpaid by more than one
  * quantum. */
 static void counts_are_exact(void **state)
@@ -579,6 +654,9 @@ int main(void)
         cmocka_unit_test(settlement),
         cmocka_unit_test(one_bad_channel_does_not_hold_up_the_rest),
         cmocka_unit_test(channels_end),
+        cmocka_unit_test(a_channel_closed_while_idle_is_found_out),
+        cmocka_unit_test(a_clock_jump_costs_no_token),
+        cmocka_unit_test(a_long_settlement_goes_on_at_once),
         cmocka_unit_test(counts_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
