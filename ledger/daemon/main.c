@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/crypto/keys.h"
 #include "ledger/daemon/commands.h"
@@ -91,6 +92,7 @@ static int query(const struct chq_ledger_options *options, int count, char **wor
 int main(int argc, char **argv)
 {
     struct chq_ledger_options options = {0};
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* keys are in memory: no core files */
     int status = read_options(argc, argv, &options);
     if (status != 0)
         return status;

@@ -24,6 +24,15 @@ for program in chasqui chasqui-relay chasqui-ledger; do
         "$work/usr/bin/$program" "$work/help"
 done
 
+"$work/usr/bin/chasqui-ledger" init --dir "$work/chain" --chain-id install-test >"$work/help"
+mkfifo "$work/said"
+"$work/usr/bin/chasqui-ledger" run --dir "$work/chain" >"$work/said" 2>&1 &
+ledger=$!
+grep -q -m 1 '^ready' <"$work/said"
+check "a ledger leaves no core file with keys in it" grep -qE '^Max core file size +0 +0 ' "/proc/$ledger/limits"
+kill $ledger
+wait $ledger 2>"$work/help"
+
 library=$(find "$work/usr" -name libchasqui.so)
 header=$(find "$work/usr" -name chasqui.h)
 check "the library and its header are installed" test -n "$library" -a -n "$header"
