@@ -23,6 +23,7 @@
 #define CLOSE_WITHIN_S       5
 #define IDLE_LOOK_EVERY_MS   1000
 #define READ_BUFFER_BYTES    (16 * 1024)
+#define DRAIN_PASSES_MAX     64
 #define EPOLL_EVENTS_AT_ONCE 16
 
 struct outgoing {
@@ -51,6 +52,7 @@ struct chq_web {
     int epoll, timer;
     struct lws *epoll_wsi;
     uint64_t idle_look_ms;
+    uint64_t frames; /* received since start */
     lws_retry_bo_t idle_policy;
 };
 
@@ -128,6 +130,7 @@ static bool receive(struct chq_web *web, struct connection *connection, struct c
     bool first = lws_is_first_fragment(wsi),
          last = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
     connection->heard_ms = chq_web_now_ms();
+    web->frames++;
     if (connection->closing)
         return true;
     if (!lws_frame_is_binary(wsi)) {
@@ -423,6 +426,12 @@ void chq_web_run(struct chq_web *web, uint64_t until_ms)
         wake.it_value.tv_nsec = 1;
     timerfd_settime(web->timer, TFD_TIMER_ABSTIME, &wake, NULL);
     lws_service(web->lws, 0);
+    /* libwebsockets reads one TLS record of a connection at a time: take what has come before the caller commits. */
+    uint64_t frames = 0;
+    for (unsigned i = 0; i < DRAIN_PASSES_MAX && frames != web->frames; i++) {
+        frames = web->frames;
+        lws_service(web->lws, -1);
+    }
     close_idle(web, chq_web_now_ms());
     while (web->closed_count > 0) {
         uint32_t number = web->closed[--web->closed_count];
