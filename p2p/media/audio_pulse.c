@@ -10,7 +10,12 @@
  * PulseAudio, and PipeWire by its PulseAudio server. The library's own thread moves the data; we only look at what is
  * there, under its lock. A latency is always requested: without, some devices deliver lumps of two seconds.
  */
-enum { BYTES_PER_FRAME = CHQ_VOICE_FRAME_SAMPLES * 2, CAPTURE_FRAMES_MAX = 4, CAPTURE_FRAMES_KEEP = 2 };
+enum {
+    BYTES_PER_FRAME = CHQ_VOICE_FRAME_SAMPLES * 2,
+    CAPTURE_FRAMES_MAX = 4,
+    CAPTURE_FRAMES_KEEP = 2,
+    BUFFER_FRAMES = 3
+};
 
 struct chq_audio {
     pa_threaded_mainloop *loop;
@@ -75,7 +80,7 @@ static enum chq_err open_streams(struct chq_audio *a, const struct chq_audio_con
         PA_STREAM_ADJUST_LATENCY | PA_STREAM_AUTO_TIMING_UPDATE | PA_STREAM_INTERPOLATE_TIMING;
     const pa_buffer_attr in = {.maxlength = (uint32_t)-1, .fragsize = BYTES_PER_FRAME};
     const pa_buffer_attr out = {.maxlength = (uint32_t)-1,
-        .tlength = (uint32_t)pa_usec_to_bytes(CHQ_AUDIO_PLAYOUT_US, &spec),
+        .tlength = BYTES_PER_FRAME * BUFFER_FRAMES,
         .prebuf = 0,
         .minreq = BYTES_PER_FRAME / 2};
     a->capture = pa_stream_new(a->context, "microphone", &spec, NULL);
@@ -211,8 +216,11 @@ static uint64_t pulse_latency(struct chq_audio *audio, uint64_t now_us)
     pa_threaded_mainloop_lock(audio->loop);
     const pa_buffer_attr *attr = pa_stream_get_buffer_attr(audio->playback);
     const size_t writable = pa_stream_writable_size(audio->playback);
-    if (attr != NULL && writable != (size_t)-1) {
-        /* The playout guard: the server may have granted a longer buffer; we fill no more than we asked for. */
+    /*
+     * The playout guard: no more than two frames, and no more than the server takes. Of the three frames we ask for it
+     * keeps a part for the device below; beyond that it would buffer without limit.
+     */
+    if (attr != NULL && writable != (size_t)-1 && writable >= BYTES_PER_FRAME) {
         const size_t bytes = attr->tlength > writable ? attr->tlength - writable : 0;
         queued = pa_bytes_to_usec(bytes, pa_stream_get_sample_spec(audio->playback));
     }
