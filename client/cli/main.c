@@ -211,6 +211,7 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is told like a full disk */
     setvbuf(stdout, NULL, _IOLBF, 0);
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* keys are in memory: no core files */
     enum cli_exit exit = parse(&cli, argc, argv, &command, positional, 8);

@@ -721,6 +721,7 @@ enum chq_error chq_client_transfer(
 static void job_sound(struct chq_client *c, void *data)
 {
     struct ask *a = data;
+    c->worker.outcome_text[0] = 0;
     a->error = chq_talk_sound(c->worker.talk, a->out);
 }
 

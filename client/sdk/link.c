@@ -184,8 +184,7 @@ static int on_handshake(struct link *l, struct lws *wsi)
         return 0;
     l->pin_failed = true;
     snprintf(l->reason, sizeof l->reason,
-        "showed another TLS key than the one that the ledger or the invitation names; nothing was sent to "
-        "it");
+        "it showed another TLS key than the ledger or the invitation names; nothing was sent to it");
     return -1;
 }
 
@@ -266,6 +265,10 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         lws_set_opaque_user_data(wsi, NULL);
         l->wsi = NULL;
         link_over(l, "it closed the connection");
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY: /* whatever ended it without a word */
+        l->wsi = NULL;
+        link_over(l, "the connection ended");
         return 0;
     default: return 0;
     }

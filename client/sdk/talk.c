@@ -386,11 +386,38 @@ void chq_talk_signal(struct chq_talk *talk, const struct chq_agent_notice *notic
 
 /* ---- what the app asks */
 
+/* Try the files now, not when somebody has answered. The one to record to is made empty. */
+static bool files_fit(struct chq_worker *w, const struct chq_sound *sound)
+{
+    const struct chq_audio_device *device = chq_audio_device(CHQ_AUDIO_FILE);
+    struct chq_audio_config config = {.kind = CHQ_AUDIO_FILE, .capture = sound->microphone};
+    struct chq_audio *audio = NULL;
+    w->outcome_text[0] = 0;
+    enum chq_err err = device->open(&config, 0, &audio);
+    if (err != CHQ_OK) {
+        g_snprintf(w->outcome_text, sizeof w->outcome_text,
+            err == CHQ_IO ? "%.300s cannot be read" : "%.300s is not a WAV file of 48 kHz mono 16 bit",
+            sound->microphone);
+        return false;
+    }
+    device->close(audio);
+    config = (struct chq_audio_config){.kind = CHQ_AUDIO_FILE, .playback = sound->speaker};
+    err = device->open(&config, 0, &audio);
+    if (err != CHQ_OK) {
+        g_snprintf(w->outcome_text, sizeof w->outcome_text, "%.300s cannot be written", sound->speaker);
+        return false;
+    }
+    device->close(audio);
+    return true;
+}
+
 enum chq_error chq_talk_sound(struct chq_talk *talk, const struct chq_sound *sound)
 {
     static const enum chq_audio_kind kinds[] = {CHQ_AUDIO_PULSE, CHQ_AUDIO_FILE, CHQ_AUDIO_NULL};
     if ((unsigned)sound->kind >= G_N_ELEMENTS(kinds))
         return CHQ_ERROR_ARGUMENT;
+    if (sound->kind == CHQ_SOUND_FILES && !files_fit(talk->worker, sound))
+        return CHQ_ERROR_SOUND;
     g_free((char *)talk->sound.capture);
     g_free((char *)talk->sound.playback);
     talk->sound = (struct chq_audio_config){.kind = kinds[sound->kind],

@@ -27,7 +27,8 @@ enum chq_err chq_store_fault_errno(struct chq_store_fault *f, const char *path, 
         return chq_store_fault_set(f, CHQ_STORE_READ_ONLY, CHQ_IO,
             "%s cannot be written (%s); give yourself the right to write there or choose another directory",
             path, strerror(number));
-    return chq_store_fault_set(f, CHQ_STORE_FAILED, CHQ_IO, "%s: %s", path, strerror(number));
+    return chq_store_fault_set(f, CHQ_STORE_FAILED, CHQ_IO, "%s: %s; choose another directory with --profile",
+        path, strerror(number));
 }
 
 enum chq_err chq_store_fault_damaged(struct chq_store_fault *f, const char *path, const char *what)

@@ -107,7 +107,7 @@ def secret_rows(t, lab):
 
 
 def disk_rows(t, lab):
-    t.row("directory that cannot be made", DISK, ["cannot be written|No such|denied|Permission|Not a directory"],
+    t.row("directory that cannot be made", DISK, ["another directory"],
           ["init", "--invite", lab.invite("north"), "--handle", "dan"], "/proc/chasqui")
     path = copy_profile(lab, "ana", "full")
     big = "x" * 12000
@@ -138,7 +138,7 @@ def people_rows(t, lab):
     t.row("not UTF-8", USAGE, ["UTF-8"], ["send", "bo", "-"], lab.path("ana"), stdin=b"\xff\xfe")
     t.row("empty message", USAGE, ["not empty"], ["send", "bo", ""], lab.path("ana"))
     t.row("not enough credit", CREDIT, ["credit"], ["pay", "bo", "1000000"], lab.path("ana"))
-    t.row("sound file that is not there", FAILED, ["WAV|sound"], ["call", "bo", "--play", lab.path("none.wav")], lab.path("ana"))
+    t.row("sound file that is not there", FAILED, ["none.wav cannot be read"], ["call", "bo", "--play", lab.path("none.wav")], lab.path("ana"))
     with wave.open(lab.path("stereo.wav"), "wb") as f:
         f.setnchannels(2)
         f.setsampwidth(2)
