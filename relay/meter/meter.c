@@ -136,6 +136,9 @@ struct chq_meter_record *meter_persist(struct chq_meter *meter, int type, struct
     struct chq_meter_record *record = &meter->persist.v[meter->persist.n++];
     record->type = type;
     record->row = channel->row;
+    /* A token of this same transaction counts: an ATTACH behind it must not write the older one over it. */
+    record->row.index = channel->pending_index;
+    memcpy(record->row.token, channel->pending_token, sizeof record->row.token);
     record->row.carried_bytes = channel->saved_carried_bytes = channel_carried_to_save(channel);
     return record;
 }
