@@ -126,25 +126,6 @@ void chq_agent_on_attached(
     channel->claimed_bytes = in->attached.carried_bytes;
 }
 
-void chq_agent_on_credit(struct chq_agent *a, struct agent_relay *relay, const struct chq_frame *in)
-{
-    struct agent_channel *c = chq_agent_channel_find(a, in->credit.channel_id);
-    if (c == NULL || relay->attached != c)
-        return;
-    if (in->credit.index > c->released) {
-        chq_agent_distrust(a, relay, "claims to hold a token that was never given out");
-        return;
-    }
-    if (in->credit.index > c->acked)
-        c->acked = in->credit.index;
-    if (in->credit.carried_bytes > c->claimed_bytes) {
-        c->claimed_bytes = in->credit.carried_bytes;
-        relay->carried_us = a->now_us;
-    }
-    relay->since_claim_bytes = 0;
-    a->again = true;
-}
-
 bool chq_agent_has_room(struct chq_agent *a, struct agent_relay *relay, uint64_t bytes)
 {
     const struct agent_channel *c = relay->attached;
@@ -160,10 +141,10 @@ bool chq_agent_has_room(struct chq_agent *a, struct agent_relay *relay, uint64_t
     return false;
 }
 
-static bool token_in_flight(const struct agent_relay *relay)
+static bool token_in_flight(const struct agent_relay *relay, const struct agent_channel *c)
 {
     for (const struct agent_request *q = relay->requests; q != NULL; q = q->next)
-        if (q->kind == AGENT_ASK_TOKEN)
+        if (q->kind == AGENT_ASK_TOKEN && q->object == c)
             return true;
     return false;
 }
@@ -181,10 +162,9 @@ void chq_agent_advance_debts(struct chq_agent *a)
     }
 }
 
-/* Release what is due of the attached channel: all of it when `rest`. */
-static void release(struct chq_agent *a, struct agent_relay *relay, bool rest)
+/* Release what is due of a channel: all of it when `rest`. */
+static void release(struct chq_agent *a, struct agent_relay *relay, struct agent_channel *c, bool rest)
 {
-    struct agent_channel *c = relay->attached;
     uint64_t q = c->quantum_bytes;
     if (c->claimed_bytes > c->own_bytes + c->own_bytes / 100 * 11 + q) {
         chq_agent_distrust(a, relay,
@@ -202,13 +182,35 @@ static void release(struct chq_agent *a, struct agent_relay *relay, bool rest)
         c->released = due;
         c->dirty = true;
     }
-    if (c->acked >= c->released || token_in_flight(relay))
+    if (c->acked >= c->released || token_in_flight(relay, c))
         return;
     struct chq_frame frame = {.type = CHQ_FRAME_TOKEN};
     memcpy(frame.token.channel_id, c->id, 32);
     frame.token.index = c->released;
     chq_chain_token(frame.token.token, c->end, c->id, c->tokens, c->released);
     (void)chq_agent_ask(a, relay, &frame, AGENT_ASK_TOKEN, c);
+}
+
+void chq_agent_on_credit(struct chq_agent *a, struct agent_relay *relay, const struct chq_frame *in)
+{
+    struct agent_channel *c = chq_agent_channel_find(a, in->credit.channel_id);
+    if (c == NULL || memcmp(c->relay, relay->id, 32) != 0)
+        return;
+    if (in->credit.index > c->released) {
+        chq_agent_distrust(a, relay, "claims to hold a token that was never given out");
+        return;
+    }
+    if (in->credit.index > c->acked)
+        c->acked = in->credit.index;
+    if (in->credit.carried_bytes > c->claimed_bytes) {
+        c->claimed_bytes = in->credit.carried_bytes;
+        relay->carried_us = a->now_us;
+    }
+    a->again = true;
+    if (c == relay->attached)
+        relay->since_claim_bytes = 0;
+    else if (c != relay->attaching)
+        release(a, relay, c, true); /* the last bytes of a channel that was left for the next */
 }
 
 static bool is_paid_up(const struct agent_channel *c)
@@ -231,7 +233,7 @@ static void settle_up(struct chq_agent *a, struct agent_relay *relay)
     if (relay->claim_stale)
         attach(a, relay, relay->attached);
     else
-        release(a, relay, true);
+        release(a, relay, relay->attached, true);
 }
 
 void chq_agent_advance_pay(struct chq_agent *a, struct agent_relay *relay)
@@ -269,7 +271,7 @@ void chq_agent_advance_pay(struct chq_agent *a, struct agent_relay *relay)
         settle_up(a, relay);
         return;
     }
-    release(a, relay, false);
+    release(a, relay, now, false);
     if (relay->state == AGENT_LINK_READY && relay->puts == 0 && !idle && !chq_agent_paid_up(relay))
         chq_agent_wake(a, relay->carried_us + (uint64_t)a->config.idle_pay_ms * 1000);
 }

@@ -159,7 +159,6 @@ void client_event(struct sim *s, uint32_t c, const struct chq_agent_event *event
     struct chq_agent_event timed = *event;
     struct chq_agent_actions actions;
     uint32_t security = client->security;
-    uint32_t epoch = client->epoch;
     bool early = s->options.mutation == MUTATION_CLIENT_EARLY_ACK;
     timed.now_us = s->now_us;
     timed.unix_ms = sim_unix_ms(s);
@@ -184,8 +183,8 @@ void client_event(struct sim *s, uint32_t c, const struct chq_agent_event *event
     }
     for (uint32_t i = 0; i < actions.n && !s->failed && !early; i++)
         act(s, c, &actions.v[i]);
-    if (lie && client->security == security && epoch == client->epoch)
-        client->errors += 1000; /* see below: a reply nobody waits for any more may be false unnoticed */
+    if (lie && client->security == security)
+        sim_fail(s, "%s believed a false answer of a relay", client->handle);
     s->lies_noticed += client->security - security;
     arm(s, c);
 }
@@ -228,18 +227,23 @@ void client_init(struct sim *s, uint32_t c)
     chq_seeded_init(&client->seeded, s->seed * 16 + c + 1);
     client->home = (uint32_t)sim_below(s, s->options.relays);
     for (uint32_t i = 0; i < s->options.clients; i++)
-        client->added[i] = i == c || (i < c && sim_below(s, 3) != 0) ? 2 : 0; /* the rest he adds himself */
-    for (uint32_t i = 0; i < s->options.clients; i++)
         client->added[i] = i == c ? 2 : i < c && sim_below(s, 3) != 0 ? 1 : 0;
     sim_at(s, sim_below(s, 2000000), EVENT_CLIENT_START, c, 0);
     sim_at(s, 1000000, EVENT_APP, c, 0);
+    if (sim_below(s, 2) == 0) {
+        client->call_bytes_wanted = 1 + s->seed % 6 * 100000;
+        sim_at(s, 5000000 + sim_below(s, 20000000), EVENT_CALL, c, 0);
+    }
+    if (sim_below(s, 4) == 0)
+        sim_at(s, 8000000 + sim_below(s, 20000000), EVENT_DEVICE, c, 0);
 }
 
 void client_start(struct sim *s, uint32_t c)
 {
     struct sim_client *client = &s->clients[c];
     struct chq_random random = chq_seeded_random(&client->seeded);
-    struct chq_agent_config config = {.prekeys = 2, .channel_tokens = 12, .idle_pay_ms = 10000};
+    struct chq_agent_config config = {
+        .prekeys = 2, .channel_tokens = 2 + (uint32_t)(s->seed % 11), .idle_pay_ms = 10000};
     struct chq_agent_event start = {.type = CHQ_AGENT_START};
     if (client->agent != NULL)
         return;
@@ -328,6 +332,61 @@ static bool knows(const struct sim_client *client, const uint8_t account[32])
         if (contact.known && memcmp(contact.account, account, 32) == 0)
             return true;
     return false;
+}
+
+/* A call's media: the relay meters it, the client reports what it saw of it. */
+void client_call(struct sim *s, uint32_t c)
+{
+    struct sim_client *client = &s->clients[c];
+    struct sim_relay *relay = &s->relays[client->home];
+    uint32_t link = client->link_to[client->home], carried = 0;
+    if (client->agent != NULL && link != 0 && relay->up && s->links[link - 1].relay_open &&
+        !s->links[link - 1].cut && s->links[link - 1].relay_epoch == relay->epoch) {
+        uint32_t slot = chq_meter_channel_of(relay->meter, s->links[link - 1].connection);
+        for (uint32_t i = 0; i < 20 && slot != CHQ_METER_NONE; i++)
+            carried += chq_gauge_try_add(chq_meter_gauge(relay->meter, slot), 1000) ? 1000 : 0;
+    }
+    client->call_bytes += carried;
+    if (carried > 0) {
+        struct chq_agent_event event = {.type = CHQ_AGENT_COMMAND};
+        event.command.type = CHQ_AGENT_TURN_USED;
+        event.command.amount = carried;
+        memcpy(event.command.relay, relay->account.id, 32);
+        client_event(s, c, &event, false);
+    }
+    if (client->call_bytes < client->call_bytes_wanted && !s->failed)
+        sim_at(s, 500000, EVENT_CALL, c, 0);
+}
+
+/* The account signs a further device, behind the back of the running one: a new list, and a nonce that is gone. */
+void client_device(struct sim *s, uint32_t c)
+{
+    struct sim_client *client = &s->clients[c];
+    struct chq_account_record record;
+    struct chq_random random = chq_seeded_random(&client->seeded);
+    struct chq_device devices[CHQ_DEVICES_MAX];
+    struct chq_device_list list;
+    struct chq_device_keys *keys = sim_alloc(sizeof *keys);
+    struct chq_writer old = chq_writer_heap(CHQ_DEVICE_LIST_BYTES_MAX),
+                      w = chq_writer_heap(CHQ_DEVICE_LIST_BYTES_MAX);
+    char reason[160];
+    if (s->chain.up && chain_account(s, client->truth.id, &record) &&
+        chq_state_get(s->chain.state, CHQ_RECORD_DEVICES, client->truth.id, &old) &&
+        chq_device_list_open(&list, chq_writer_bytes(&old), client->truth.root.public_key) == CHQ_OK) {
+        memcpy(devices, list.devices, sizeof devices);
+        chq_device_keys_new(keys, &random);
+        chq_device_record(&devices[list.n], keys, devices[0].home_relay_id, keys->signing.public_key, 1);
+        enum chq_err err =
+            chq_account_sign_devices(&w, &client->truth, chq_writer_bytes(&old), devices, list.n + 1);
+        CHQ_ASSERT(err == CHQ_OK);
+        struct chq_operation op = {.type = CHQ_OPERATION_DEVICE_LIST};
+        op.device_list.signed_list = chq_writer_bytes(&w);
+        err = chain_batch(s, &client->truth, &op, 1, reason);
+        sim_log(s, "%s has a second device: %s", client->handle, chq_err_string(err));
+    }
+    chq_writer_free(&old);
+    chq_writer_free(&w);
+    free(keys);
 }
 
 /* Every now and then the user does something: adds somebody, or writes the next message. */

@@ -261,6 +261,21 @@ void relay_start(struct sim *s, uint32_t r)
     sim_log(s, "relay %u is up", r);
 }
 
+/* What the meter counted and the disk does not know yet is lost to the relay. */
+static void forget(struct sim_relay *relay)
+{
+    for (uint32_t slot = 0; slot < chq_meter_slots(relay->meter); slot++) {
+        struct chq_meter_row row;
+        if (!chq_meter_row(relay->meter, slot, &row))
+            continue;
+        uint64_t known = 0;
+        for (uint32_t i = 0; i < relay->disk.channels_n; i++)
+            if (memcmp(relay->disk.channels[i].id, row.id, 32) == 0)
+                known = relay->disk.channels[i].carried_bytes;
+        relay->forgotten_bytes += row.carried_bytes > known ? row.carried_bytes - known : 0;
+    }
+}
+
 void relay_crash(struct sim *s, uint32_t r)
 {
     struct sim_relay *relay = &s->relays[r];
@@ -271,6 +286,7 @@ void relay_crash(struct sim *s, uint32_t r)
     relay->up = false;
     relay->epoch++;
     relay->commit_due = false;
+    forget(relay);
     disk_rollback(relay);
     for (uint32_t c = 0; c < CONNECTIONS_MAX; c++)
         if (relay->connections[c].open) {
@@ -369,7 +385,9 @@ void relay_on_commit(struct sim *s, uint32_t r)
     bool early = s->options.mutation == MUTATION_RELAY_EARLY_ACK;
     struct chq_mailbox_event box = {.type = CHQ_MAILBOX_STORED, .stored.err = CHQ_OK};
     struct chq_meter_event meter = {.type = CHQ_METER_STORED, .stored.err = CHQ_OK};
-    struct chq_meter_event flush = {.type = CHQ_METER_FLUSH};
+    struct chq_meter_event flush = {.type = CHQ_METER_FLUSH, .flush.all = s->now_us >= relay->flush_all_us};
+    if (flush.flush.all)
+        relay->flush_all_us = s->now_us + 1000000;
     step_meter(s, r, &flush);
     if (early) { /* a broken relay: answers at once, writes afterwards */
         step_mailbox(s, r, &box);
@@ -405,6 +423,8 @@ void relay_on_timer(struct sim *s, uint32_t r)
         step_meter(s, r, &event);
     }
     pump(s, r);
+    if (s->now_us >= relay->flush_all_us)
+        commit_later(s, r);
     sim_at(s, 250000, EVENT_RELAY_TIMER, r, 0)->epoch = relay->epoch;
 }
 

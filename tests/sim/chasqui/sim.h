@@ -70,6 +70,7 @@ struct sim_client {
     uint32_t got_from[CLIENTS_MAX]; /* durable received texts */
     uint32_t security; /* notices */
     uint32_t errors;
+    uint64_t call_bytes, call_bytes_wanted;
 };
 
 struct sim_queue {
@@ -143,9 +144,8 @@ struct sim_relay {
         struct chq_bytes request, reply;
     } tales[64]; /* earlier ledger replies, to be told again */
     uint32_t tales_n;
-    uint64_t started_us;
-    uint64_t timer_us;
-    uint64_t lies_told;
+    uint64_t forgotten_bytes; /* carried for calls, but not written down before a crash */
+    uint64_t flush_all_us;
 };
 
 struct sim_chain {
@@ -185,7 +185,9 @@ enum event_type {
     EVENT_CHAIN_START,
     EVENT_SETTLE,
     EVENT_FAULT,
-    EVENT_APP
+    EVENT_APP,
+    EVENT_CALL,
+    EVENT_DEVICE
 };
 
 struct event {
@@ -291,6 +293,8 @@ void client_free(struct sim *s, uint32_t c);
 void client_event(struct sim *s, uint32_t c, const struct chq_agent_event *event, bool lie);
 void client_on_timer(struct sim *s, uint32_t c, uint64_t armed_us);
 void client_app(struct sim *s, uint32_t c);
+void client_call(struct sim *s, uint32_t c);
+void client_device(struct sim *s, uint32_t c);
 
 /* oracle.c */
 void oracle_received(

@@ -309,6 +309,8 @@ static void dispatch(struct sim *s, const struct event *e)
     case EVENT_CHAIN_START: chain_start(s); return;
     case EVENT_FAULT: on_fault(s); return;
     case EVENT_APP: client_app(s, e->a); return;
+    case EVENT_CALL: client_call(s, e->a); return;
+    case EVENT_DEVICE: client_device(s, e->a); return;
     }
 }
 
