@@ -58,8 +58,8 @@ void oracle_channels(struct sim *s)
             if (s->lies > 0)
                 most += row->carried_bytes / 100 * 12 + q;
             if (paid > most)
-                sim_fail(s, "relay %u was paid for %llu bytes and carried %llu: more than one quantum ahead", r,
-                    (unsigned long long)paid, (unsigned long long)row->carried_bytes);
+                sim_fail(s, "relay %u was paid for %llu bytes and carried %llu: more than one quantum ahead",
+                    r, (unsigned long long)paid, (unsigned long long)row->carried_bytes);
         }
 }
 
