@@ -191,7 +191,8 @@ static void refuse(struct chq_mailbox *box, uint32_t connection, const struct ch
         charge(box, connection, true, false, frame->put.envelope.size);
 }
 
-static struct chq_mailbox_record *persist(struct chq_mailbox *box, int type, const struct queue *queue)
+static struct chq_mailbox_record *persist(
+    struct chq_mailbox *box, enum chq_mailbox_record_type type, const struct queue *queue)
 {
     struct chq_mailbox_record *record = &box->persist.v[box->persist.n++];
     memset(record, 0, sizeof *record);

@@ -67,7 +67,7 @@ struct chq_mailbox_event {
 
 /* One change of the database. Views are borrowed from the event's frame. */
 struct chq_mailbox_record {
-    enum {
+    enum chq_mailbox_record_type {
         CHQ_MAILBOX_ADD_QUEUE = 1, /* queue, id, kind */
         CHQ_MAILBOX_ADD_MESSAGE, /* queue, sequence, put_id, body, kept_s, wall_s; the put id is remembered too */
         CHQ_MAILBOX_DELETE_MESSAGES, /* queue: all up to sequence; first_sequence becomes one more */

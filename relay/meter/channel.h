@@ -89,7 +89,8 @@ bool channel_is_unsettled(const struct channel *channel);
 void channel_was_looked_up(struct channel *channel, uint64_t now_ms);
 
 /* meter.c, for settle.c */
-struct chq_meter_record *meter_persist(struct chq_meter *meter, int type, struct channel *channel);
+struct chq_meter_record *meter_persist(
+    struct chq_meter *meter, enum chq_meter_record_type type, struct channel *channel);
 void meter_stop(struct chq_meter *meter, uint32_t slot);
 
 /* settle.c */

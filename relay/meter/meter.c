@@ -131,7 +131,8 @@ enum chq_err chq_meter_load(struct chq_meter *meter, const struct chq_meter_row 
     return err;
 }
 
-struct chq_meter_record *meter_persist(struct chq_meter *meter, int type, struct channel *channel)
+struct chq_meter_record *meter_persist(
+    struct chq_meter *meter, enum chq_meter_record_type type, struct channel *channel)
 {
     struct chq_meter_record *record = &meter->persist.v[meter->persist.n++];
     record->type = type;

@@ -87,7 +87,7 @@ struct chq_meter_event {
 };
 
 struct chq_meter_record {
-    enum {
+    enum chq_meter_record_type {
         CHQ_METER_SAVE = 1, /* the whole row */
         CHQ_METER_SAVE_CARRIED, /* row.id, row.carried_bytes */
         CHQ_METER_DELETE /* row.id */
