@@ -10,7 +10,7 @@
 #define PASSES_MAX 64 /* of advance in one step; more would be a loop of ours */
 
 static const struct chq_agent_config defaults = {
-    .channel_tokens = 256, .channel_days = 30, .idle_pay_ms = 30000, .prekeys = 20};
+    .channel_tokens = 256, .channel_days = 30, .idle_pay_ms = 30000, .price_max_micro = 10000, .prekeys = 20};
 
 enum chq_err chq_agent_new(
     struct chq_agent **out, const struct chq_random *random, const struct chq_agent_config *config)
@@ -33,6 +33,8 @@ enum chq_err chq_agent_new(
             a->config.channel_days = config->channel_days;
         if (config->idle_pay_ms != 0)
             a->config.idle_pay_ms = config->idle_pay_ms;
+        if (config->price_max_micro != 0 && config->price_max_micro <= UINT32_MAX)
+            a->config.price_max_micro = config->price_max_micro;
         if (config->prekeys != 0 && config->prekeys <= CHQ_ONE_TIME_PREKEYS_MAX)
             a->config.prekeys = config->prekeys;
     }

@@ -110,6 +110,8 @@ static void hold(
         at = &(*at)->next;
     if (*at != NULL && (*at)->order == content->order)
         return; /* a duplicate */
+    if (peer->contact == NULL && peer->in_order == 0 && peer->held_count >= AGENT_STRANGER_HELD_MAX)
+        return;
     if (peer->held_count >= AGENT_HELD_MAX) {
         if (peer->contact == NULL)
             return; /* a stranger gets no more room than this */
@@ -236,12 +238,26 @@ static void see(struct chq_agent *a, const uint8_t session_id[16])
     chq_agent_store_seen(a, s);
 }
 
-static uint32_t count_strangers(const struct chq_agent *a)
+/*
+ * Make room for one more stranger: the oldest that never said who it is goes, as it would wait for ever. Those that did say it
+ * are being looked up and make room by themselves.
+ */
+static bool admit_stranger(struct chq_agent *a)
 {
+    struct agent_peer *oldest = NULL;
     uint32_t n = 0;
-    for (const struct agent_peer *p = a->peers; p != NULL; p = p->next)
-        n += p->contact == NULL;
-    return n;
+    for (struct agent_peer *p = a->peers; p != NULL; p = p->next) {
+        if (p->contact != NULL)
+            continue;
+        n++;
+        if (p->in_order == 0 && (oldest == NULL || p->seen_us <= oldest->seen_us))
+            oldest = p;
+    }
+    if (n < AGENT_STRANGERS_MAX)
+        return true;
+    if (oldest != NULL)
+        chq_agent_peer_drop(a, oldest);
+    return oldest != NULL;
 }
 
 /* The device that says it is the sender: known, or a new stranger. NULL: its keys are not the known ones, or memory. */
@@ -274,13 +290,14 @@ static enum chq_err accept_session(struct chq_agent *a, const struct chq_session
     struct chq_session *session = NULL;
     if (is_seen(a, initial->session_id))
         return CHQ_STATE; /* a replay of one that was given up */
-    if (count_strangers(a) >= AGENT_STRANGERS_MAX)
-        return CHQ_AGAIN;
     CHQ_TRY(chq_session_accept(&session, self, initial, chq_agent_now_s(a), &a->random, plain));
-    struct agent_peer *peer = sender(a, &initial->sender);
+    uint8_t device[16];
+    chq_device_id(device, initial->sender.signing_key);
+    bool room = chq_agent_peer(a, device) != NULL || admit_stranger(a);
+    struct agent_peer *peer = room ? sender(a, &initial->sender) : NULL;
     if (peer == NULL) {
         chq_session_free(session);
-        return CHQ_AUTH;
+        return room ? CHQ_AUTH : CHQ_AGAIN;
     }
     (void)chq_agent_keep_session(a, peer, session);
     see(a, initial->session_id);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/agent/state.h"
@@ -20,6 +21,7 @@ struct agent_lookup *chq_agent_look(
         l->next = a->lookups;
         a->lookups = l;
     }
+    l->used_us = a->now_us;
     if (l->done && l->fetched_us >= since_us)
         return l;
     l->wanted = true;
@@ -37,9 +39,28 @@ struct agent_relay *chq_agent_any_ready(struct chq_agent *a)
     return NULL;
 }
 
+/* Strangers make us look up accounts that nobody asks for again: do not collect them. */
+static void forget_unused(struct chq_agent *a)
+{
+    uint32_t n = 0;
+    for (const struct agent_lookup *l = a->lookups; l != NULL; l = l->next)
+        n++;
+    for (struct agent_lookup **at = &a->lookups; *at != NULL && n > AGENT_LOOKUPS_MAX;) {
+        struct agent_lookup *l = *at;
+        if (l->wanted || l->asking || a->now_us < l->used_us + 60 * UINT64_C(1000000)) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        free(l);
+        n--;
+    }
+}
+
 void chq_agent_advance_lookups(struct chq_agent *a)
 {
     struct agent_relay *relay = chq_agent_any_ready(a);
+    forget_unused(a);
     if (relay == NULL || a->leaving)
         return;
     for (struct agent_lookup *l = a->lookups; l != NULL; l = l->next) {

@@ -37,14 +37,26 @@ void chq_agent_prekey_used(struct chq_agent *a, uint32_t id)
         }
 }
 
-/* Letters to a prekey may be under way as long as a mailbox keeps them, and as long as somebody holds the bundle. */
+/* How many prekeys of that sort are newer; ids count up. */
+static uint32_t count_newer(const struct chq_agent *a, const struct agent_prekey *than, bool signed_one)
+{
+    uint32_t n = 0;
+    for (const struct agent_prekey *p = a->prekeys; p != NULL; p = p->next)
+        n += p->signed_one == signed_one && p->secret.id > than->secret.id;
+    return n;
+}
+
+/*
+ * Letters to a prekey may be under way as long as a mailbox keeps them, and as long as somebody holds the bundle: the
+ * relay hands out the newest while we are away, and a clock that jumps ten years ages no letter. So what is old goes only
+ * when enough newer bundles have been made.
+ */
 static void drop_old(struct chq_agent *a)
 {
     uint64_t now_s = chq_agent_now_s(a), keep_s = (CHQ_RETENTION_DAYS + BUNDLE_DAYS) * DAY_S;
-    uint32_t one_time = 0;
     for (struct agent_prekey **at = &a->prekeys; *at != NULL;) {
-        one_time += !(*at)->signed_one;
-        if (now_s > (*at)->made_s + keep_s || (!(*at)->signed_one && one_time > PREKEYS_KEPT_MAX))
+        bool old = now_s > (*at)->made_s + keep_s && count_newer(a, *at, true) >= AGENT_BUNDLES_KEPT;
+        if (old || (!(*at)->signed_one && count_newer(a, *at, false) >= PREKEYS_KEPT_MAX))
             drop(a, at);
         else
             at = &(*at)->next;

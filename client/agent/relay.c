@@ -472,6 +472,15 @@ static void advance_unlinked(struct chq_agent *a, struct agent_relay *relay, boo
     relay->used_us = a->now_us;
 }
 
+/* Its record will not do: look at it again in a while, perhaps it has changed. */
+static void leave_alone(struct chq_agent *a, struct agent_relay *relay)
+{
+    relay->record_since_us = a->now_us + 1;
+    chq_agent_unlink(a, relay);
+    relay->retry =
+        (struct agent_retry){.at_us = a->now_us + AGENT_RETRY_MAX_MS * 1000, .wait_ms = AGENT_RETRY_MAX_MS};
+}
+
 /* Is this relay what the ledger says? Nothing is paid or asked of it before. */
 static bool check_terms(struct chq_agent *a, struct agent_relay *relay)
 {
@@ -484,10 +493,7 @@ static bool check_terms(struct chq_agent *a, struct agent_relay *relay)
         chq_agent_say_error(a, 0, CHQ_NOT_FOUND,
             "relay %s is not registered on the ledger; its operator must do that",
             chq_agent_relay_name(relay));
-        relay->record_since_us = a->now_us + 1;
-        chq_agent_unlink(a, relay);
-        relay->retry = (struct agent_retry){
-            .at_us = a->now_us + AGENT_RETRY_MAX_MS * 1000, .wait_ms = AGENT_RETRY_MAX_MS};
+        leave_alone(a, relay);
         return false;
     }
     if (relay->state != AGENT_LINK_READY)
@@ -500,6 +506,14 @@ static bool check_terms(struct chq_agent *a, struct agent_relay *relay)
     if (relay->quantum_bytes < AGENT_QUANTUM_BYTES_MIN) {
         chq_agent_distrust(a, relay, "wants payment per %u bytes; at least %u are needed to pay after use",
             (unsigned)relay->quantum_bytes, AGENT_QUANTUM_BYTES_MIN);
+        return false;
+    }
+    /* Contacts choose their relays: a stranger could name one of its own and take our balance for one token. */
+    if (relay->price_micro > a->config.price_max_micro) {
+        chq_agent_say_error(a, 0, CHQ_PAYMENT,
+            "relay %s asks %llu microcredit a token, more than this program pays to any; it is not used",
+            chq_agent_relay_name(relay), (unsigned long long)relay->price_micro);
+        leave_alone(a, relay);
         return false;
     }
     relay->checked = true;

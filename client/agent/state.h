@@ -42,6 +42,9 @@
 #define AGENT_SESSIONS_PER_DEVICE 3u
 #define AGENT_HELD_MAX            1024u /* per device */
 #define AGENT_STRANGERS_MAX       64u /* unchecked at a time; more wait at the relay */
+#define AGENT_STRANGER_HELD_MAX   16u /* of one that has not said who it is */
+#define AGENT_LOOKUPS_MAX         512u /* more are forgotten when nobody has asked for them for a minute */
+#define AGENT_BUNDLES_KEPT        6u /* the newest bundles' secrets are kept, however old they seem to be */
 #define AGENT_RECORD_VERSION      1u
 
 /* When to try again: doubles from AGENT_RETRY_MIN_MS. */
@@ -142,7 +145,7 @@ struct agent_lookup {
     bool wanted, asking, done, present;
     uint8_t value[CHQ_RECORD_VALUE_BYTES_MAX];
     size_t size;
-    uint64_t asked_us, fetched_us;
+    uint64_t asked_us, fetched_us, used_us;
     uint64_t asked_height; /* newest height that was known then: an answer below it is an old one */
     uint64_t time_s; /* of the ledger's header */
     struct agent_retry retry;

@@ -116,7 +116,7 @@ enum chq_err chq_relay_record_read(struct chq_bytes value, struct chq_relay_reco
     v.region = chq_cbor_get_text(&r, 32);
     chq_cbor_map_end(&r, &m);
     CHQ_TRY(chq_reader_finish(&r));
-    if (!host_is_fine(v.host) || v.port == 0 || v.quantum_bytes == 0)
+    if (!host_is_fine(v.host) || v.port == 0 || v.quantum_bytes == 0 || v.price_micro == 0)
         return CHQ_MALFORMED;
     *out = v;
     return CHQ_OK;

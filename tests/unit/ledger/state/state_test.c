@@ -311,7 +311,7 @@ static void relay_records(void **unused)
     uint8_t storage[512], stored[512];
     struct chq_writer w = chq_writer_fixed(storage, sizeof storage);
     struct chq_relay_record record = {
-        .host = chq_bytes_text("192.0.2.1"), .port = 443, .quantum_bytes = 65536};
+        .host = chq_bytes_text("192.0.2.1"), .port = 443, .price_micro = 100, .quantum_bytes = 65536};
     start();
     create(&relay);
     memcpy(record.relay, relay.id, 32);
