@@ -61,7 +61,8 @@
 #define CHQ_CALL_RING_SECONDS           60 /* offer unanswered */
 #define CHQ_CALL_CONNECT_SECONDS        20 /* answered, no working path */
 #define CHQ_CALL_OFFER_AGE_SECONDS      90 /* an older offer is a missed call */
-#define CHQ_CALL_LOST_SECONDS           15 /* path gone for good */
+#define CHQ_CALL_SILENT_SECONDS         5 /* no packet: the path is lost */
+#define CHQ_CALL_LOST_SECONDS           15 /* lost, then ended */
 #define CHQ_FRONT_FLOWS_MAX             4
 #define CHQ_FRONT_DATAGRAM_BYTES_MAX    2048
 #define CHQ_RTP_BYTES_MAX               1500

@@ -11,6 +11,8 @@
 
 enum { AUDIO_TICK_US = 5000, FRAMES_PER_TICK_MAX = 8 };
 
+#define SECOND_US UINT64_C(1000000)
+
 struct chq_call {
     struct chq_call_config
         config; /* strings point into `capture` and `playback`; relay strings are not kept */
@@ -24,6 +26,7 @@ struct chq_call {
     struct chq_audio *audio;
     GSource *signal_timer, *audio_timer;
     uint64_t started_us;
+    uint64_t heard_us; /* when the last good packet came */
     struct chq_ice_pair pair;
     struct chq_call_stats stats; /* what is not read from the parts */
 };
@@ -159,6 +162,14 @@ static enum chq_err play_frames(struct chq_call *c)
     return CHQ_OK;
 }
 
+/* The peer sends all the time. Its silence tells sooner than the consent of the path runs out (RFC 7675: 30 s). */
+static void watch_peer(struct chq_call *c)
+{
+    struct chq_signal_event e = {.type = CHQ_SIGNAL_PATH_DOWN};
+    if (c->signal.state == CHQ_CALL_CONNECTED && now_us() - c->heard_us > CHQ_CALL_SILENT_SECONDS * SECOND_US)
+        (void)signal_step(c, &e);
+}
+
 static gboolean on_audio(gpointer data)
 {
     struct chq_call *c = data;
@@ -170,9 +181,10 @@ static gboolean on_audio(gpointer data)
         struct chq_media_actions out;
         err = media_step(c, &e, &out);
     }
+    watch_peer(c);
     if (err != CHQ_OK)
         give_up(c, "audio device", err);
-    else
+    else if (c->signal.state != CHQ_CALL_ENDED)
         g_source_set_ready_time(c->audio_timer, (gint64)now_us() + AUDIO_TICK_US);
     return G_SOURCE_CONTINUE;
 }
@@ -211,6 +223,7 @@ static void enter_state(struct chq_call *c)
     case CHQ_CALL_CONNECTED:
         if (c->stats.connected_ms == 0)
             c->stats.connected_ms = elapsed_ms(c);
+        c->heard_us = now_us();
         if (c->audio == NULL)
             start_audio(c); /* not before: a call that is not answered has no microphone */
         break;
@@ -314,8 +327,14 @@ static void on_datagram(void *user, struct chq_bytes datagram)
         return;
     struct chq_media_event e = {.type = CHQ_MEDIA_RECEIVED, .datagram = datagram};
     struct chq_media_actions out;
-    if (media_step(c, &e, &out) == CHQ_OK && c->stats.first_speech_ms == 0)
+    if (media_step(c, &e, &out) != CHQ_OK)
+        return;
+    c->heard_us = now_us();
+    if (c->stats.first_speech_ms == 0)
         c->stats.first_speech_ms = elapsed_ms(c);
+    struct chq_signal_event back = {.type = CHQ_SIGNAL_PATH_UP};
+    if (c->signal.state == CHQ_CALL_LOST && c->pair.kind != CHQ_PATH_NONE)
+        (void)signal_step(c, &back);
 }
 
 static enum chq_err open_path(struct chq_call *c, const struct chq_call_config *config)

@@ -60,7 +60,10 @@ def main():
                  "--format=s16le", "--file-format=wav", f"{work}/ana-heard.wav"], env=env))
             deadline = time.monotonic() + 8  # the first stream of a server takes a while
             while time.monotonic() < deadline and not grown(f"{work}/ana-heard.wav"):
-                others[0].poll()
+                try:
+                    others[0].wait(timeout=0.05)
+                except subprocess.TimeoutExpired:
+                    pass
             ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ana = subprocess.Popen(
                 ["timeout", "60", f"{build}/bin/call_peer", "--signal-fd", str(ends[0].fileno()), "--caller", "--talk-ms",
