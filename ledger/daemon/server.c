@@ -212,12 +212,12 @@ static void tell_client(void *context, const struct chq_engine_outcome *outcome)
         put_error(c, CHQ_LEDGER_SUBMIT, outcome->err, outcome->reason);
 }
 
-static void greet(struct server *s, int listener)
+static bool greet(struct server *s, int listener)
 {
     int one = 1;
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
-        return;
+        return false;
     for (size_t i = 0; i < CHQ_LEDGER_CLIENTS_MAX; i++) {
         struct client *c = &s->clients[i];
         if (c->fd >= 0)
@@ -225,11 +225,12 @@ static void greet(struct server *s, int listener)
         *c = (struct client){.fd = fd, .generation = ++s->generations};
         c->out = chq_writer_heap(CHQ_LEDGER_CLIENT_OUT_BYTES + 4 * CHQ_LEDGER_FRAME_BYTES_MAX);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* no matter on a Unix socket */
-        return;
+        return true;
     }
     chq_logf(s->log, CHQ_LOG_WARNING, "%d clients are connected: one more was turned away",
         CHQ_LEDGER_CLIENTS_MAX);
     close(fd);
+    return true;
 }
 
 /* ---- sockets ---- */
@@ -366,7 +367,8 @@ static void serve_once(struct server *s)
     }
     for (size_t i = FD_UNIX; i <= FD_TCP; i++)
         if (s->fixed[i] >= 0 && (s->fds[i].revents & POLLIN) != 0)
-            greet(s, s->fixed[i]);
+            while (greet(s, s->fixed[i]))
+                ;
 }
 
 /* Whether a client has whole requests that wait for the engine only. */
