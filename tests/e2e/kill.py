@@ -64,7 +64,7 @@ class Run:
         victim = self.random.choices(("ana", "bo", "south", "north"), (4, 4, 3, 1))[0]
         pending = [self.send() for _ in range(self.random.randrange(1, 4))]
         # The moment: from before the first byte is read to well after everything is delivered.
-        self.lab.pause.wait(self.random.choice((0, 0.001, 0.003, 0.01, 0.03, 0.1)) * self.random.random() * 2)
+        self.lab.pause.wait(self.random.choice((0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)) * self.random.random() * 2)
         self.kill(victim)
         for text, since in pending:
             try:
