@@ -198,7 +198,7 @@ struct calling {
     struct cli *cli;
     uint8_t id[16];
     uint64_t end;
-    bool connected, hung_up, over;
+    bool connected, hung_up, interrupted, over;
     enum cli_exit exit;
 };
 
@@ -245,15 +245,18 @@ enum cli_exit cli_run_call(struct cli *cli)
         if (c.over || c.hung_up)
             break;
         c.hung_up = true;
+        c.interrupted = cli_interrupted != 0;
         cli_interrupted = 0;
         c.end = cli_now_ms() + HANGUP_MS;
         error = chq_client_hangup(cli->client, c.id);
         if (error != CHQ_ERROR_NONE)
             break;
     }
-    if (!c.over && !c.connected) {
-        fprintf(stderr, "chasqui: no answer\n");
+    if (c.connected)
+        return c.over ? c.exit : CLI_DONE;
+    if (c.hung_up && !c.interrupted) {
+        fprintf(stderr, "chasqui: no answer from %s; they see a missed call\n", cli->arguments[0]);
         return CLI_TIME;
     }
-    return c.over ? c.exit : CLI_DONE;
+    return c.interrupted ? CLI_INTERRUPTED : c.exit;
 }

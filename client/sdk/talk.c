@@ -325,6 +325,10 @@ static void begin_call(struct chq_talk *talk, const struct chq_agent_turn *turn,
         return;
     }
     attach(talk, &talk->usage, g_timeout_source_new(USAGE_MS), on_usage);
+    if (!talk->incoming) {
+        take_report(talk);
+        tell(talk, CHQ_EVENT_CALL_STATE, CHQ_ERROR_NONE, "");
+    }
     GBytes *held;
     while (talk->call != NULL && (held = g_queue_pop_head(&talk->held)) != NULL) {
         gsize size;

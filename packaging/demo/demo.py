@@ -234,8 +234,8 @@ def report_call(story):
         expected = r["packets_received"] + r["packets_lost"]
         loss = 100.0 * r["packets_lost"] / expected if expected else 100.0
         s = story.call["stoi"][name]
-        print(f"  {other:>3} > {name:<3}  {r['packets_received']} packets, loss {loss:.2f} %, one way {r['one_way_us'] / 1000:.1f} ms, "
-              f"jitter {r['jitter_us'] / 1000:.1f} ms, speech similarity (STOI) {s:.3f}")
+        print(f"  {other:>3} > {name:<3}  {r['packets_received']} packets, loss {loss:.2f} %, one way {r['one_way_us'] / 1000:.1f} ms "
+              f"+ {r['buffer_us'] / 1000:.1f} ms jitter buffer, jitter {r['jitter_us'] / 1000:.1f} ms, speech similarity (STOI) {s:.3f}")
         promise(f"{name} heard {other}: speech similarity at least 0.9 without loss", s >= 0.9 or (loss > 0.5 and s >= 0.8))
         promise(f"{name} got speech", r["packets_received"] > 200)
     promise("the call began on the relay or a better path, and connected", story.call["first"] in ("relay", "direct"))
