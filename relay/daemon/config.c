@@ -108,8 +108,11 @@ static enum chq_err wrong(struct parser *p, const char *what, const char *detail
 static enum chq_err wrong_value(
     struct parser *p, const struct setting *s, const char *value, const char *allowed)
 {
-    snprintf(p->error, CHQ_CONFIG_ERROR_BYTES, "line %u: [%s] %s = %.80s: %s", p->line, s->section, s->key,
-        value, allowed);
+    if (p->line == 0) /* not from a file */
+        snprintf(p->error, CHQ_CONFIG_ERROR_BYTES, "%s", allowed);
+    else
+        snprintf(p->error, CHQ_CONFIG_ERROR_BYTES, "line %u: [%s] %s = %.80s: %s", p->line, s->section,
+            s->key, value, allowed);
     return CHQ_MALFORMED;
 }
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay/daemon/node.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -360,12 +363,36 @@ static enum chq_err start_cores(struct chq_node *node)
     return err;
 }
 
+/* Whether relayed ports can be opened at the address: it must be one of this machine. */
+static bool is_own_address(const char *text)
+{
+    struct sockaddr_in ip4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 ip6 = {.sin6_family = AF_INET6};
+    bool is_ip4 = inet_pton(AF_INET, text, &ip4.sin_addr) == 1;
+    if (!is_ip4 && inet_pton(AF_INET6, text, &ip6.sin6_addr) != 1)
+        return false;
+    int fd = socket(is_ip4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool own = fd >= 0 && (is_ip4 ? bind(fd, (struct sockaddr *)&ip4, sizeof ip4)
+                                  : bind(fd, (struct sockaddr *)&ip6, sizeof ip6)) == 0;
+    if (fd >= 0)
+        close(fd);
+    return own;
+}
+
 static enum chq_err start_turn(struct chq_node *node)
 {
     const struct chq_relay_config *config = &node->home->config;
     const char *allow[CHQ_CONFIG_PEERS_MAX];
     if (config->turn_port == 0)
         return CHQ_OK;
+    if (!is_own_address(config->turn_relay_address)) {
+        chq_logf(&node->log, CHQ_LOG_ERROR,
+            "[turn] relay_address = %s is not a numeric address of this machine; behind a NAT that maps one "
+            "to one, put"
+            " the outside address into advertised_address",
+            config->turn_relay_address);
+        return CHQ_IO;
+    }
     for (uint32_t i = 0; i < config->turn_allow_peer_count; i++)
         allow[i] = config->turn_allow_peer[i];
     struct chq_turn_server_config turn = {.listen_address = config->turn_listen,

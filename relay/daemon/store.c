@@ -215,13 +215,12 @@ static enum chq_err prepare(struct chq_store *store, const char *path)
             "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
             "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-4096; PRAGMA wal_autocheckpoint=2000;",
             NULL, NULL, NULL) != SQLITE_OK) {
-        bool busy = sqlite3_errcode(store->db) == SQLITE_BUSY;
-        chq_logf(&store->log, CHQ_LOG_ERROR,
-            busy ? "%s is in use: is this relay running already? (%s)" : "%s: %s", path,
-            sqlite3_errmsg(store->db));
-        return sqlite3_errcode(store->db) == SQLITE_NOTADB || sqlite3_errcode(store->db) == SQLITE_CORRUPT
-                   ? CHQ_MALFORMED
-                   : CHQ_IO;
+        int code = sqlite3_errcode(store->db);
+        chq_logf(&store->log, CHQ_LOG_ERROR, "%s: %s%s", path, sqlite3_errmsg(store->db),
+            code == SQLITE_BUSY     ? "; is this relay running already?"
+            : code == SQLITE_NOTADB ? "; put back a copy of it, or move it away to start empty"
+                                    : "");
+        return code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? CHQ_MALFORMED : CHQ_IO;
     }
     enum chq_err err = check_version(store, path);
     if (err == CHQ_NOT_FOUND) {

@@ -16,7 +16,8 @@ uint64_t channel_max_index(const struct channel *channel)
 
 uint64_t channel_full_limit(const struct channel *channel)
 {
-    uint64_t index = channel->row.index + 1, max = channel_max_index(channel);
+    uint64_t held = channel->stale ? channel->stale_index : channel->row.index;
+    uint64_t index = held + 1, max = channel_max_index(channel);
     return (index < max ? index : max) * channel->row.record.quantum_bytes;
 }
 
@@ -52,7 +53,12 @@ void channel_stop(struct channel *channel)
 void channel_take_record(struct channel *channel, const struct chq_channel_record *record)
 {
     struct chq_meter_row *row = &channel->row;
+    struct chq_channel_record before = row->record;
     row->record = *record;
+    if (before.last_index > record->last_index && before.number == record->number) {
+        row->record.last_index = before.last_index; /* asked before our settlement was in a block */
+        memcpy(row->record.last_token, before.last_token, sizeof before.last_token);
+    }
     if (record->last_index > row->index) { /* settled further than we remember: a database of before */
         row->index = record->last_index;
         memcpy(row->token, record->last_token, sizeof row->token);
@@ -74,6 +80,8 @@ void channel_was_looked_up(struct channel *channel, uint64_t now_ms)
 {
     channel->look_at_ms = now_ms + LOOK_UP_EVERY_MS;
     channel->looked_bytes = chq_gauge_carried(&channel->gauge);
+    channel->stale = false;
+    channel_update_limit(channel);
 }
 
 static struct channel *paying(const struct chq_meter *meter, uint32_t connection)

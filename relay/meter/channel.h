@@ -24,6 +24,8 @@ struct channel {
     uint64_t unsettled_since_ms, retry_at_ms;
     uint64_t look_at_ms,
         looked_bytes; /* once more than this was carried, ask the ledger again from then on */
+    bool stale; /* the ledger's last word is so old that newer tokens may be worth nothing */
+    uint64_t stale_index; /* tokens up to this one count meanwhile */
     bool settling, alone, refreshing;
     uint64_t settling_index;
     uint8_t settling_token[32];
@@ -96,6 +98,8 @@ void meter_stop(struct chq_meter *meter, uint32_t slot);
 /* settle.c */
 void meter_on_settle_time(struct chq_meter *meter);
 void meter_on_look_time(struct chq_meter *meter);
+/* A new token is about to count: let it wait for a look at the ledger when the last one is too old. */
+void meter_judge_token(struct chq_meter *meter, uint32_t slot);
 void meter_on_settled(struct chq_meter *meter, enum chq_err err);
 void meter_on_record(struct chq_meter *meter, const struct chq_meter_event *in);
 

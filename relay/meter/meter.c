@@ -358,6 +358,7 @@ static void complete(struct chq_meter *meter, const struct meter_pending *p)
     struct channel *channel = meter->channels[p->slot];
     if (p->type == CHQ_FRAME_TOKEN) {
         if (p->index > channel->row.index) {
+            meter_judge_token(meter, p->slot);
             channel->row.index = p->index;
             memcpy(channel->row.token, p->token, sizeof p->token);
             channel_update_limit(channel);

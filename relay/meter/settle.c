@@ -11,6 +11,7 @@
  */
 #define RETRY_UNREACHABLE_MS 5000
 #define RETRY_REFUSED_MS     60000
+#define TOKENS_WAIT_AFTER_MS 40000 /* after a look was due */
 
 static bool is_due(const struct chq_meter *meter, const struct channel *channel)
 {
@@ -75,8 +76,8 @@ static void refresh(struct chq_meter *meter, uint32_t slot)
 
 /*
  * A payer may close its channel while it is idle, take the deposit back, and then use it: its tokens would be worth
- * nothing. So a channel that is used is looked up again when the ledger's last word on it is old, and only then:
- * idle ones cost nothing.
+ * nothing. So a channel that is used, or has tokens to settle, is looked up again when the ledger's last word on it is
+ * old, and only then: idle ones cost nothing.
  */
 void meter_on_look_time(struct chq_meter *meter)
 {
@@ -84,9 +85,23 @@ void meter_on_look_time(struct chq_meter *meter)
         const struct channel *channel = meter->channels[i];
         if (channel != NULL && !channel->stopped && !channel->settling &&
             meter->now_ms >= channel->look_at_ms &&
-            chq_gauge_carried(&channel->gauge) != channel->looked_bytes)
+            (channel_is_unsettled(channel) || chq_gauge_carried(&channel->gauge) != channel->looked_bytes))
             refresh(meter, i);
     }
+}
+
+/*
+ * A payer who closes leaves us grace (120 s) before its deposit can go back. So a token that comes more than 100 s
+ * after the ledger's last word is kept and acknowledged, but serves nobody before the ledger has been asked.
+ */
+void meter_judge_token(struct chq_meter *meter, uint32_t slot)
+{
+    struct channel *channel = meter->channels[slot];
+    if (channel->stale || meter->now_ms < channel->look_at_ms + TOKENS_WAIT_AFTER_MS)
+        return;
+    channel->stale = true;
+    channel->stale_index = channel->row.index;
+    refresh(meter, slot);
 }
 
 static void settled_one(struct chq_meter *meter, uint32_t slot, enum chq_err err, bool was_alone)

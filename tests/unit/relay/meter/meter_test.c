@@ -422,6 +422,9 @@ static void settlement(void **state)
     step(&b, (struct chq_meter_event){.type = CHQ_METER_SETTLED, .settled.err = CHQ_IO}); /* not reached */
     timeout(&b, 4000);
     assert_int_equal(b.actions.settle.n, 0);
+    assert_int_equal(b.actions.refresh.n, 1); /* what is unsettled is looked after meanwhile */
+    step(&b,
+        (struct chq_meter_event){.type = CHQ_METER_RECORD, .record = {0, b.channel_id, CHQ_OK, &b.record}});
     timeout(&b, 1000);
     assert_int_equal(b.actions.settle.n, 1);
     step(&b, (struct chq_meter_event){.type = CHQ_METER_SETTLED, .settled.err = CHQ_OK});
@@ -476,6 +479,41 @@ static void one_bad_channel_does_not_hold_up_the_rest(void **state)
                                "  settle channel 5 at 1\n"
                                "  persist save tokens 1 settled 1 carried 0\n"
                                "after 250 ms\n");
+    chq_meter_free(b.meter);
+}
+
+/* A payer who closed while nothing was used gets no more than a quantum for worthless tokens. */
+static void tokens_after_a_pause_wait_for_the_ledger(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 100, 10000);
+    attach(&b, 0);
+    timeout(&b, 200000);
+    assert_int_equal(b.actions.refresh.n, 0); /* not used: no look */
+    assert_int_equal(put(&b, 0, 40000), CHQ_OK);
+    give_token(&b, 0, 1);
+    stored(&b, CHQ_OK); /* held and acknowledged, but it serves nobody before the look */
+    assert_int_equal(b.actions.send.v[0].frame.type, CHQ_FRAME_CREDIT);
+    assert_int_equal(b.actions.refresh.n, 1);
+    assert_int_equal(put(&b, 0, 40000), CHQ_PAYMENT);
+    step(&b,
+        (struct chq_meter_event){.type = CHQ_METER_RECORD, .record = {0, b.channel_id, CHQ_OK, &b.record}});
+    assert_int_equal(put(&b, 0, 40000), CHQ_OK);
+    b.now_ms += 99000;
+    give_token(&b, 0, 2);
+    stored(&b, CHQ_OK); /* the look is young enough */
+    assert_int_equal(put(&b, 0, 60000), CHQ_OK);
+    timeout(&b, 250); /* settles, and looks again after it */
+    assert_int_equal(b.actions.settle.n, 1);
+    step(&b, (struct chq_meter_event){.type = CHQ_METER_SETTLED, .settled.err = CHQ_OK});
+    assert_int_equal(b.actions.refresh.n, 1);
+    /* The answer to a question of before the settlement does not undo it. */
+    step(&b,
+        (struct chq_meter_event){.type = CHQ_METER_RECORD, .record = {0, b.channel_id, CHQ_OK, &b.record}});
+    struct chq_meter_row row;
+    assert_true(chq_meter_row(b.meter, 0, &row));
+    assert_int_equal(row.record.last_index, 2);
     chq_meter_free(b.meter);
 }
 
@@ -653,6 +691,7 @@ int main(void)
         cmocka_unit_test(a_restart_goes_on_exactly),
         cmocka_unit_test(settlement),
         cmocka_unit_test(one_bad_channel_does_not_hold_up_the_rest),
+        cmocka_unit_test(tokens_after_a_pause_wait_for_the_ledger),
         cmocka_unit_test(channels_end),
         cmocka_unit_test(a_channel_closed_while_idle_is_found_out),
         cmocka_unit_test(a_clock_jump_costs_no_token),
