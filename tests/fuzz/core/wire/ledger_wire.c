@@ -2,9 +2,11 @@
 /* The first byte picks a reader; whatever it accepts must be written back byte for byte. */
 #include "core/base/assert.h"
 #include "core/wire/batch.h"
+#include "core/wire/genesis.h"
 #include "core/wire/header.h"
 #include "core/wire/invitation.h"
 #include "core/wire/ledger_frame.h"
+#include "core/wire/proof.h"
 #include "core/wire/record.h"
 
 #include <string.h>
@@ -72,6 +74,22 @@ static void try_frame(unsigned kind, struct chq_bytes in, struct chq_writer *w)
     }
 }
 
+static void try_proof_or_genesis(unsigned kind, struct chq_bytes in, struct chq_writer *w)
+{
+    static struct chq_genesis genesis;
+    struct chq_proof proof;
+    const uint8_t key[32] = {0};
+    if (kind == 0 && chq_proof_read(in, &proof) == CHQ_OK) {
+        chq_proof_put(w, &proof);
+        expect_same(w, in);
+        CHQ_ASSERT(chq_proof_check(&proof, key, CHQ_RECORD_ACCOUNT, key, false, in) != CHQ_OK);
+        CHQ_ASSERT(chq_proof_check(&proof, key, CHQ_RECORD_CHANNEL, key, true, in) != CHQ_OK);
+    } else if (kind == 1 && chq_genesis_read(in, &genesis) == CHQ_OK) {
+        chq_genesis_put(w, &genesis);
+        expect_same(w, in);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -80,13 +98,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct chq_writer w = chq_writer_heap(size + 64);
     struct chq_bytes in = chq_bytes(data + 1, size - 1);
-    unsigned pick = data[0] % 9;
+    unsigned pick = data[0] % 11;
     if (pick == 0)
         try_batch(in, &w);
     else if (pick <= 4)
         try_record(pick - 1, in, &w);
-    else
+    else if (pick <= 8)
         try_frame(pick - 5, in, &w);
+    else
+        try_proof_or_genesis(pick - 9, in, &w);
     chq_writer_free(&w);
     return 0;
 }
