@@ -8,6 +8,7 @@ only=${CHQ_BENCH_ONLY:-}
 wanted() { [[ -z $only || $1 == "$only"* || $only == "$1"* ]]; }
 
 if wanted call_send || wanted call_receive; then "$build/bench/bench_media"; fi
+if wanted call_stoi; then /usr/bin/python3 "$here/loss.py" "$build"; fi
 wanted call_setup || wanted call_direct || exit 0
 /usr/bin/python3 "$here/setup.py" "$build" loopback
 source "$here/../../net/natlab.sh"
