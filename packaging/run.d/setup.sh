@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ./run setup: distribution packages from packaging/packages.txt, then libsodium from packaging/libsodium.pins.
 
-APT_OPTIONS=(-o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 -q -y --no-install-recommends)
+APT_OPTIONS=(-o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 -q -y --no-install-recommends --no-remove)
 
 # setup_for [PURPOSE...]: everything for these purposes, or for all.
 setup_for() {
@@ -15,48 +15,66 @@ setup_for() {
     setup_packages "$@" && setup_sodium
 }
 
-# The packages of these purposes that are not installed.
+# missing_packages KIND PURPOSE...: the packages that are not installed; KIND is needed or optional.
 missing_packages() {
-    local wanted
-    wanted=$(awk -v purposes=" $* " '/^[^#]/ && NF >= 2 && index(purposes, " " $1 " ") { print $2 }' \
+    local wanted kind=$1
+    shift
+    wanted=$(awk -v purposes=" $* " -v kind="$kind" \
+        '/^[^#]/ && NF >= 2 && index(purposes, " " $1 " ") && (kind == "optional") == ($3 == "optional") { print $2 }' \
         packaging/packages.txt | sort -u)
+    [ -n "$wanted" ] || return 0
     # shellcheck disable=SC2086
     dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted 2>/dev/null |
         awk '$2 == "installed" { print $1 }' | sort -u | comm -13 - <(printf '%s\n' "$wanted")
 }
 
 setup_packages() {
-    local missing
+    local missing optional
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         warn "no apt-get here: install the equivalents of packaging/packages.txt by hand; going on with what is there"
         return 0
     fi
-    missing=$(missing_packages "$@" | paste -sd ' ')
-    if [ -z "$missing" ]; then
+    missing=$(missing_packages needed "$@" | paste -sd ' ')
+    optional=$(missing_packages optional "$@" | paste -sd ' ')
+    [ "$optional" != "$(cat build/optional-refused 2>/dev/null)" ] || optional='' # asked before, to no avail
+    if [ -z "$missing$optional" ]; then
         say "packages for $*: all installed"
         return 0
     fi
-    say "packages for $*: missing $missing"
+    say "packages for $*: missing $missing${optional:+ (and to test against: $optional)}"
     if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+        [ -n "$missing" ] || return 0
         fail "installing packages needs root and there is no sudo; as root run: apt-get install $missing"
     fi
     logged "refresh the package lists" build/logs/apt-update.log as_root apt-get update -q -o DPkg::Lock::Timeout=900 ||
         warn "going on with the package lists that are there"
-    # shellcheck disable=SC2086
-    logged "install $(wc -w <<<"$missing") packages" build/logs/apt-install.log install_quietly $missing ||
-        fail "a package could not be installed; if this is not Debian 12, adapt packaging/packages.txt"
-    missing=$(missing_packages "$@" | paste -sd ' ')
-    [ -z "$missing" ] || fail "still not installed: $missing"
+    if [ -n "$missing" ]; then
+        # shellcheck disable=SC2086
+        logged "install $(wc -w <<<"$missing") packages" build/logs/apt-install.log install_quietly $missing ||
+            fail "a package could not be installed; if this is not Debian 12, adapt packaging/packages.txt"
+        missing=$(missing_packages needed "$@" | paste -sd ' ')
+        [ -z "$missing" ] || fail "still not installed: $missing"
+    fi
+    if [ -n "$optional" ]; then
+        # shellcheck disable=SC2086
+        logged "install to test against: $optional" build/logs/apt-optional.log install_quietly $optional || {
+            warn "going on without; the tests that want $optional will be skipped"
+            missing_packages optional "$@" | paste -sd ' ' >build/optional-refused
+        }
+    fi
 }
 
-# Install without starting any server: coturn is only a peer to test against and must not listen on this machine.
+# Install, but remove nothing and start no server: a program to test against must neither listen on this machine nor
+# take the place of the desktop's sound server. A unit that is masked here can be unmasked by systemctl.
 install_quietly() {
-    local policy=/usr/sbin/policy-rc.d ours=no rc
-    if [[ " $* " == *" coturn "* ]] && [ ! -e /etc/systemd/system/coturn.service ]; then
-        as_root mkdir -p /etc/systemd/system
-        as_root ln -s /dev/null /etc/systemd/system/coturn.service
-        echo "coturn.service is masked: to use it as a server, run systemctl unmask coturn"
-    fi
+    local policy=/usr/sbin/policy-rc.d ours=no rc unit
+    for unit in coturn:system/coturn.service pulseaudio:user/pulseaudio.service pulseaudio:user/pulseaudio.socket; do
+        if [[ " $* " == *" ${unit%%:*} "* ]] && [ ! -e "/etc/systemd/${unit#*:}" ]; then
+            as_root mkdir -p "/etc/systemd/$(dirname "${unit#*:}")"
+            as_root ln -s /dev/null "/etc/systemd/${unit#*:}"
+            echo "masked ${unit#*:}"
+        fi
+    done
     if [ ! -e $policy ]; then
         ours=yes
         printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
