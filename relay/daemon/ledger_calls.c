@@ -3,13 +3,17 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "core/wire/batch.h"
 #include "core/wire/ledger_frame.h"
+#include "core/wire/signed.h"
 #include "relay/daemon/state.h"
 
 /* What the node asks its ledger: clients' requests passed on, channel look-ups, settlements, allowances. */
 
 #define LEDGER_BURST          40
 #define LEDGER_PER_S          10
+#define FORWARDS_MAX          512 /* of all clients together; our own questions have the rest of the link */
+#define FORWARDS_BYTES_MAX    (2u * 1024 * 1024)
 #define GRANTS_PER_CONNECTION 4
 #define ATTACHES_WAITING_MAX  4
 
@@ -19,6 +23,7 @@ struct call {
     uint32_t connection, slot;
     uint64_t generation, request_id;
     uint8_t channel_id[CHQ_ID_BYTES];
+    size_t forwarded_bytes;
     struct chq_frame frame; /* ATTACH */
 };
 
@@ -47,6 +52,8 @@ static void on_forwarded(void *context, enum chq_err err, struct chq_bytes reply
     struct call *call = context;
     struct chq_frame frame = {
         .type = CHQ_FRAME_LEDGER_REPLY, .id = call->request_id, .ledger_reply.reply = reply};
+    call->node->forwards--;
+    call->node->forwards_bytes -= call->forwarded_bytes;
     if (is_there(call)) {
         if (err != CHQ_OK)
             node_refuse(
@@ -74,6 +81,24 @@ static bool may_ask(struct client *client)
     return true;
 }
 
+/*
+ * Whether a batch may be passed on. A settlement is a million hashes in 64 KiB, free when its last record is wrong; payers have
+ * none to send, and payees have a ledger of their own.
+ */
+static enum chq_err check_batch(struct chq_bytes signed_batch)
+{
+    struct chq_bytes body;
+    struct chq_batch batch;
+    struct chq_operation op;
+    CHQ_TRY(chq_signed_peek(&body, signed_batch, CHQ_BATCH_BYTES_MAX));
+    CHQ_TRY(chq_batch_read(body, &batch));
+    struct chq_reader at = chq_reader(batch.operations);
+    while (chq_batch_next(&at, &op))
+        if (op.type == CHQ_OPERATION_CHANNEL_SETTLE)
+            return CHQ_UNSUPPORTED;
+    return CHQ_OK;
+}
+
 void ledger_forward(struct chq_node *node, uint32_t connection, const struct chq_frame *frame)
 {
     struct chq_ledger_request request;
@@ -87,10 +112,26 @@ void ledger_forward(struct chq_node *node, uint32_t connection, const struct chq
             node, connection, frame->id, CHQ_AGAIN, "at most 10 ledger requests a second; ask again later");
         return;
     }
+    size_t bytes = frame->ledger.request.size;
+    enum chq_err err = request.type == CHQ_LEDGER_SUBMIT ? check_batch(request.signed_batch) : CHQ_OK;
+    if (err != CHQ_OK) {
+        node_refuse(node, connection, frame->id, err,
+            err == CHQ_UNSUPPORTED ? "settlements are not passed on; submit them to a ledger of your own"
+                                   : "the batch is malformed");
+        return;
+    }
+    if (node->forwards >= FORWARDS_MAX || node->forwards_bytes + bytes > FORWARDS_BYTES_MAX) {
+        node_refuse(node, connection, frame->id, CHQ_AGAIN, "the ledger is busy; ask again later");
+        return;
+    }
     struct call *call = new_call(node, connection, frame);
-    if (call != NULL)
-        chq_ledger_link_ask(
-            node->link, frame->ledger.request, (struct chq_ledger_done){on_forwarded, call, free});
+    if (call == NULL)
+        return;
+    call->forwarded_bytes = bytes;
+    node->forwards++;
+    node->forwards_bytes += bytes;
+    chq_ledger_link_ask(
+        node->link, frame->ledger.request, (struct chq_ledger_done){on_forwarded, call, free});
 }
 
 static void ask_channel(struct call *call, void (*done)(void *, enum chq_err, struct chq_bytes))

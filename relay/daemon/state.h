@@ -54,6 +54,7 @@ struct chq_node {
     uint64_t kept_base_s, started_ms, kept_saved_s, flush_all_ms;
     bool stopping, light_changed;
     struct chq_web_watch signals, control;
+    size_t forwards, forwards_bytes; /* clients' requests at the ledger */
     uint64_t puts, delivers, started_wall_s; /* since start, for status */
 };
 

@@ -90,8 +90,8 @@ void chq_wallet_free(struct chq_wallet *wallet)
 static enum chq_err add_job(struct chq_wallet *wallet, enum job_type type, const uint8_t *account,
     struct chq_bytes records, struct chq_wallet_done done)
 {
-    if (wallet->jobs >= QUEUE_MAX)
-        return CHQ_LIMIT;
+    if (type == JOB_GRANT && wallet->jobs >= QUEUE_MAX)
+        return CHQ_LIMIT; /* the meter has one settlement under way at a time */
     struct job *job = calloc(1, sizeof *job + records.size);
     if (job == NULL)
         return CHQ_NO_MEMORY;
@@ -102,11 +102,16 @@ static enum chq_err add_job(struct chq_wallet *wallet, enum job_type type, const
     if (records.size > 0)
         memcpy(job->records, records.data, records.size);
     job->records_size = records.size;
-    if (wallet->last != NULL)
-        wallet->last->next = job;
-    else
-        wallet->first = job;
-    wallet->last = job;
+    /* What we are owed goes before what strangers ask for, but not before a grant whose nonce is on disk already. */
+    struct job **at = &wallet->first;
+    if (type == JOB_GRANT)
+        at = wallet->last != NULL ? &wallet->last->next : at;
+    else if (*at != NULL && (wallet->under_way == STEP_JOB || (*at)->prepared))
+        at = &(*at)->next;
+    job->next = *at;
+    *at = job;
+    if (job->next == NULL)
+        wallet->last = job;
     wallet->jobs++;
     return CHQ_OK;
 }
@@ -319,6 +324,14 @@ static void grant_is_done(struct chq_wallet *wallet, uint64_t nonce)
     finish_job(wallet, CHQ_OK, "");
 }
 
+/* A grant that came to nothing does not count: who asks for accounts that do not exist shall not use up the day's. */
+static void give_back_day(struct chq_wallet *wallet)
+{
+    uint64_t given = chq_store_get_number(wallet->config.store, "grants_today");
+    if (given > 0)
+        chq_store_set_number(wallet->config.store, "grants_today", given - 1);
+}
+
 static void on_job(void *context, enum chq_err err, struct chq_bytes reply)
 {
     struct chq_wallet *wallet = context;
@@ -340,8 +353,10 @@ static void on_job(void *context, enum chq_err err, struct chq_bytes reply)
         return; /* paid or not? the nonce will tell */
     if ((err == CHQ_STATE || err == CHQ_AGAIN) && ++job->tries < TRIES_MAX)
         return; /* most likely our nonce was old */
-    if (job->type == JOB_GRANT)
+    if (job->type == JOB_GRANT) {
         chq_store_delete_grant(wallet->config.store, job->account);
+        give_back_day(wallet);
+    }
     finish_job(wallet, err, reason[0] != 0 ? reason : chq_err_string(err));
 }
 
