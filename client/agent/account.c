@@ -6,7 +6,8 @@
 #include "core/base/assert.h"
 #include "core/identity/handle.h"
 
-#define REFUSALS_MAX 3u /* a batch that may only have come too early is tried this often */
+#define EXPIRE_AFTER_S 3600u /* well after every grace period */
+#define REFUSALS_MAX   3u /* a batch that may only have come too early is tried this often */
 
 static void set_handle(char out[CHQ_AGENT_HANDLE_CHARS], struct chq_bytes handle)
 {
@@ -350,6 +351,7 @@ static bool batch_landed(struct chq_agent *a)
         memcpy(note->account, a->batch.subject, 32);
         break;
     }
+    case AGENT_BATCH_EXPIRE: drop_batch_channel(a); break;
     case AGENT_BATCH_COMMIT:
     case AGENT_BATCH_REVEAL: break;
     }
@@ -364,7 +366,7 @@ static void batch_refused(struct chq_agent *a)
 {
     enum chq_err err = a->batch.answer;
     enum agent_batch_kind kind = a->batch.kind;
-    if (kind == AGENT_BATCH_CHANNEL)
+    if (kind == AGENT_BATCH_CHANNEL || kind == AGENT_BATCH_EXPIRE)
         drop_batch_channel(a);
     if (kind == AGENT_BATCH_REVEAL && err == CHQ_EXISTS) {
         a->handle_taken = true;
@@ -373,7 +375,7 @@ static void batch_refused(struct chq_agent *a)
     } else if (kind == AGENT_BATCH_REVEAL) {
         chq_random_fill(&a->random, a->salt, sizeof a->salt); /* commit again */
         a->profile_dirty = true;
-    } else {
+    } else if (kind != AGENT_BATCH_EXPIRE) { /* then somebody else had closed it: the credit is back */
         chq_agent_say_error(a, a->batch.request, err, "the ledger refuses: %s", a->batch.reason);
     }
     chq_agent_backoff(a, &a->batch.retry);
@@ -531,6 +533,20 @@ static void advance_channels(struct chq_agent *a, struct agent_relay *home)
     chq_agent_wake(a, a->wallet_retry.at_us);
 }
 
+/* What is left in a channel comes back when it has expired and somebody says so. */
+static void advance_expiry(struct chq_agent *a)
+{
+    for (struct agent_channel *c = a->channels; c != NULL; c = c->next) {
+        if (c->state == AGENT_CHANNEL_OPENING || chq_agent_now_s(a) < c->expiry_s + EXPIRE_AFTER_S)
+            continue;
+        struct chq_operation op = {.type = CHQ_OPERATION_CHANNEL_EXPIRE};
+        memcpy(op.channel_expire.channel, c->id, 32);
+        batch_begin(a, AGENT_BATCH_EXPIRE, &op, 1);
+        memcpy(a->batch.subject, c->id, 32);
+        return;
+    }
+}
+
 static void advance_transfers(struct chq_agent *a)
 {
     struct agent_transfer *t = a->transfers;
@@ -604,6 +620,8 @@ void chq_agent_advance_account(struct chq_agent *a)
             if (a->batch.kind == 0 && a->account_known) {
                 advance_grant(a, home);
                 advance_channels(a, home);
+                if (a->batch.kind == 0 && a->account_known)
+                    advance_expiry(a);
             }
         }
     }

@@ -90,7 +90,7 @@ void chq_agent_free(struct chq_agent *a)
     FREE_LIST(agent_item, a->items, free_item(at));
     FREE_LIST(agent_contact, a->contacts, free_receipts(at));
     FREE_LIST(agent_peer, a->peers, free_peer(at));
-    FREE_LIST(agent_lookup, a->lookups, (void)0);
+    FREE_LIST(agent_lookup, a->lookups, free(at->value));
     FREE_LIST(agent_seen, a->seen, (void)0);
     FREE_LIST(agent_transfer, a->transfers, (void)0);
     free(a->batch.data);

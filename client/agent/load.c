@@ -108,7 +108,7 @@ static enum chq_err load_batch(struct chq_agent *a, struct record *rec)
     a->batch.data = chq_agent_copy(a, data);
     a->batch.size = data.size;
     CHQ_TRY(close_record(rec));
-    return a->batch.kind < AGENT_BATCH_CREATE || a->batch.kind > AGENT_BATCH_DEVICES ? CHQ_MALFORMED : CHQ_OK;
+    return a->batch.kind < AGENT_BATCH_CREATE || a->batch.kind > AGENT_BATCH_EXPIRE ? CHQ_MALFORMED : CHQ_OK;
 }
 
 static enum chq_err load_channel(struct chq_agent *a, struct record *rec)

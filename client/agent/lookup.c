@@ -105,13 +105,13 @@ void chq_agent_on_lookup(
             chq_agent_distrust(a, relay, "shows an older state of the ledger than was seen before");
         return;
     }
-    if (err == CHQ_OK && answer->value.size <= sizeof l->value) {
+    if (err == CHQ_OK) {
         relay->behind = 0;
         l->time_s = answer->time_s > 0 ? (uint64_t)answer->time_s : 0;
         l->present = answer->present;
+        free(l->value);
         l->size = answer->value.size;
-        if (l->size > 0)
-            memcpy(l->value, answer->value.data, l->size);
+        l->value = chq_agent_copy(a, answer->value);
         l->done = true;
         l->wanted = false;
         l->fetched_us = l->asked_us; /* what happened after the question may not be in the answer */

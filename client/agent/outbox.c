@@ -288,13 +288,13 @@ void chq_agent_on_put(
         d->retry = (struct agent_retry){.at_us = a->now_us + PUT_AGAIN_US};
         return;
     }
-    if (in->error.code == CHQ_PAYMENT) {
+    if (in->error.code == CHQ_PAYMENT || in->error.code == CHQ_STATE) {
         relay->attached = NULL; /* attach again: the answer says what the relay counts */
     } else if (in->error.code == CHQ_NOT_FOUND && d->peer->contact != NULL) {
         d->peer->contact->checked_us = 0; /* moved? */
         d->peer->contact->since_us = a->now_us;
     }
-    if (first && in->error.code != CHQ_PAYMENT)
+    if (first && in->error.code != CHQ_PAYMENT && in->error.code != CHQ_STATE)
         chq_agent_say_error(a, 0, (enum chq_err)in->error.code,
             "relay %s does not take a message for %s now: %.*s; it waits here and is tried again",
             chq_agent_relay_name(relay), d->item->contact->handle, (int)in->error.text.size,

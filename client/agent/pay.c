@@ -236,9 +236,30 @@ static void settle_up(struct chq_agent *a, struct agent_relay *relay)
         release(a, relay, relay->attached, true);
 }
 
+/* The relay refused a channel: it is over only if the ledger says so. False: not known yet. */
+static bool clear_suspect(struct chq_agent *a, const struct agent_relay *relay)
+{
+    for (struct agent_channel *c = a->channels; c != NULL; c = c->next) {
+        if (!is_of(c, relay) || c->suspect_us == 0)
+            continue;
+        struct chq_channel_record record;
+        struct agent_lookup *l = chq_agent_look(a, CHQ_RECORD_CHANNEL, c->id, c->suspect_us);
+        if (l == NULL)
+            return false;
+        if (!l->present || chq_channel_record_read(chq_bytes(l->value, l->size), &record) != CHQ_OK ||
+            record.state != CHQ_CHANNEL_OPEN) {
+            c->state = AGENT_CHANNEL_DONE;
+            c->dirty = true;
+        }
+        c->suspect_us = 0;
+        a->again = true;
+    }
+    return true;
+}
+
 void chq_agent_advance_pay(struct chq_agent *a, struct agent_relay *relay)
 {
-    if (relay->attaching != NULL)
+    if (relay->attaching != NULL || !clear_suspect(a, relay))
         return;
     struct agent_channel *next = chq_agent_channel_usable(a, relay), *old = ending(a, relay);
     struct agent_channel *now = relay->attached;

@@ -255,8 +255,11 @@ static void on_turn_grant(
     relay->used_us = a->now_us;
 }
 
-static void on_attach_error(struct chq_agent *a, struct agent_relay *relay, const struct chq_frame *in)
+static void on_attach_error(
+    struct chq_agent *a, struct agent_relay *relay, struct agent_channel *channel, const struct chq_frame *in)
 {
+    if (channel != NULL && in->error.code != CHQ_AGAIN && in->error.code != CHQ_IO)
+        channel->suspect_us = a->now_us;
     relay->attaching = NULL;
     relay->attached = NULL;
     chq_agent_backoff(a, &relay->attach_retry);
@@ -280,7 +283,7 @@ static void on_error(
         chq_agent_backoff(a, &relay->retry);
         return;
     case AGENT_ASK_ATTACH:
-    case AGENT_ASK_TOKEN: on_attach_error(a, relay, in); return;
+    case AGENT_ASK_TOKEN: on_attach_error(a, relay, request->object, in); return;
     case AGENT_ASK_PUT:
         if (request->object != NULL)
             chq_agent_on_put(a, relay, request->object, in);

@@ -119,6 +119,7 @@ struct agent_channel {
     uint64_t own_bytes; /* what this device counted */
     uint64_t settled_bytes; /* of own_bytes: how far it was known to be paid up */
     uint64_t acked, claimed_bytes; /* the relay's word; not stored */
+    uint64_t suspect_us; /* the relay refused it: what does the ledger say? 0: nothing wrong */
     bool dirty;
 };
 
@@ -143,7 +144,7 @@ struct agent_lookup {
     enum chq_record_kind kind;
     uint8_t key[32];
     bool wanted, asking, done, present;
-    uint8_t value[CHQ_RECORD_VALUE_BYTES_MAX];
+    uint8_t *value;
     size_t size;
     uint64_t asked_us, fetched_us, used_us;
     uint64_t asked_height; /* newest height that was known then: an answer below it is an old one */
@@ -252,7 +253,8 @@ enum agent_batch_kind {
     AGENT_BATCH_REVEAL = 3,
     AGENT_BATCH_CHANNEL = 4,
     AGENT_BATCH_TRANSFER = 5,
-    AGENT_BATCH_DEVICES = 6
+    AGENT_BATCH_DEVICES = 6,
+    AGENT_BATCH_EXPIRE = 7
 };
 
 struct agent_batch {
