@@ -356,8 +356,7 @@ static bool batch_landed(struct chq_agent *a)
     case AGENT_BATCH_REVEAL: break;
     }
     a->batch.retry = (struct agent_retry){0};
-    chq_agent_batch_clear(a);
-    look_again(a);
+    chq_agent_batch_clear(a); /* what is known of the account is from after it */
     return true;
 }
 

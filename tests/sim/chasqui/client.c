@@ -95,6 +95,9 @@ static void notify(struct sim *s, uint32_t c, const struct chq_agent_notice *n)
         "SECURITY"};
     struct sim_client *client = &s->clients[c];
     uint32_t other = client_of(s, n->account);
+    sim_trace(s, "%s: %s %s #%llu %.*s", client->handle, names[n->kind],
+        other < s->options.clients ? s->clients[other].handle : "", (unsigned long long)n->number,
+        n->text.size < 60 ? (int)n->text.size : 60, n->text.size > 0 ? (const char *)n->text.data : "");
     sim_log(s, "%s: %s %s #%llu %.*s", client->handle, names[n->kind],
         other < s->options.clients ? s->clients[other].handle : "", (unsigned long long)n->number,
         n->text.size < 100 ? (int)n->text.size : 100, n->text.size > 0 ? (const char *)n->text.data : "");
@@ -162,7 +165,14 @@ void client_event(struct sim *s, uint32_t c, const struct chq_agent_event *event
     bool early = s->options.mutation == MUTATION_CLIENT_EARLY_ACK;
     timed.now_us = s->now_us;
     timed.unix_ms = sim_unix_ms(s);
+    memory_armed = true;
     enum chq_err err = chq_agent_step(client->agent, &timed, &actions);
+    memory_armed = false;
+    if (err == CHQ_NO_MEMORY) {
+        client_crash(
+            s, c); /* as the contract says: nothing of it is done, and the records are loaded again */
+        return;
+    }
     if (err != CHQ_OK) {
         sim_fail(s, "%s: a step failed: %s", client->handle, chq_err_string(err));
         return;
@@ -228,8 +238,12 @@ void client_init(struct sim *s, uint32_t c)
     client->home = (uint32_t)sim_below(s, s->options.relays);
     for (uint32_t i = 0; i < s->options.clients; i++)
         client->added[i] = i == c ? 2 : i < c && sim_below(s, 3) != 0 ? 1 : 0;
+    if (s->options.calm)
+        client->home = c % s->options.relays;
     sim_at(s, sim_below(s, 2000000), EVENT_CLIENT_START, c, 0);
     sim_at(s, 1000000, EVENT_APP, c, 0);
+    if (s->options.calm)
+        return;
     if (sim_below(s, 2) == 0) {
         client->call_bytes_wanted = 1 + s->seed % 6 * 100000;
         sim_at(s, 5000000 + sim_below(s, 20000000), EVENT_CALL, c, 0);
@@ -318,6 +332,8 @@ static void write_text(struct sim *s, uint32_t c, uint32_t other)
     struct chq_agent_event event = {.type = CHQ_AGENT_COMMAND};
     int n = snprintf(text, sizeof text, "%u>%u#%u ", c, other, s->clients[c].sent_to[other] + 1);
     size_t size = (size_t)n + (sim_below(s, 4) == 0 ? sim_below(s, 10000) : sim_below(s, 100));
+    if (s->options.calm)
+        size = (size_t)n;
     memset(text + n, '.', size - (size_t)n);
     event.command.type = CHQ_AGENT_SEND_TEXT;
     event.command.text = chq_bytes(text, size);

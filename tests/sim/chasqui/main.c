@@ -18,6 +18,9 @@ static int usage(void)
          "       chq_sim --seed N [--verbose]   run one seed and print all that happens\n"
          "       chq_sim --seed N --mutation M  the same, with rule M (1, 2, ...) broken\n"
          "       chq_sim --mutation             break one rule at a time; every one must be noticed\n"
+         "       chq_sim --trace [FILE]         a calm day as text; compared with FILE\n"
+         "       chq_sim --memory RUNS          the same day, with another allocation of the clients failing "
+         "each time\n"
          "Clients, relays and a ledger in one process on a virtual clock, with lost connections, delays, "
          "crashes and\n"
          "lying relays, all from the seed. Exits 0 when every rule held.");
@@ -45,6 +48,57 @@ static void mutate(struct sim_options *o, enum mutation mutation)
     o->loss = 120;
     o->lie = 0;
     o->mutation = mutation;
+}
+
+/* A calm day: ana adds bo by handle, both write twice. The same on every machine, so it can be compared as text. */
+static struct sim_options calm_day(FILE *trace)
+{
+    return (struct sim_options){.clients = 2, .relays = 2, .messages = 2, .calm = true, .trace = trace};
+}
+
+static int run_trace(const char *path)
+{
+    char why[512], *text = NULL, *expected;
+    size_t size = 0, n = 0;
+    FILE *memory = open_memstream(&text, &size), *file = path != NULL ? fopen(path, "r") : NULL;
+    struct sim *totals = sim_alloc(sizeof *totals);
+    CHQ_ASSERT(memory != NULL);
+    struct sim_options o = calm_day(memory);
+    bool ok = sim_run(&o, 5, why, totals);
+    fclose(memory);
+    free(totals);
+    expected = sim_alloc(size + 1);
+    if (file != NULL)
+        n = fread(expected, 1, size + 1, file);
+    if (file != NULL)
+        fclose(file);
+    bool same = n == size && memcmp(text, expected, size) == 0;
+    if (!same || path == NULL)
+        fwrite(text, 1, size, stdout);
+    printf("%s\n", !ok ? why : same ? "the trace is the expected one" : "this is not the expected trace");
+    free(text);
+    free(expected);
+    return ok && same ? 0 : 1;
+}
+
+/* Let one allocation of an agent fail, somewhere: the step is given up, the records are loaded, and all rules hold. */
+static int run_memory(uint64_t runs)
+{
+    char why[512] = "";
+    struct sim *totals = sim_alloc(sizeof *totals);
+    struct sim_options o = calm_day(NULL);
+    bool ok = sim_run(&o, 5, why, totals);
+    unsigned long all = memory_allocations;
+    uint64_t k = 1, step = all / runs + 1, failed = 0;
+    for (; k <= all && ok; k += step, failed++) {
+        memory_fail_in = (long)k;
+        ok = sim_run(&o, 5, why, totals);
+    }
+    memory_fail_in = 0;
+    printf("%lu allocations, %llu of them failed in turn: %s%s\n", all, (unsigned long long)failed,
+        ok ? "every rule held" : "VIOLATION: ", ok ? "" : why);
+    free(totals);
+    return ok ? 0 : 1;
 }
 
 static bool number(const char *text, uint64_t *out)
@@ -123,6 +177,10 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "--seed") == 0 && strcmp(argv[3], "--mutation") == 0 &&
         number(argv[2], &a) && number(argv[4], &b) && b < MUTATIONS)
         return run_one(a, true, b);
+    if (argc >= 2 && argc <= 3 && strcmp(argv[1], "--trace") == 0)
+        return run_trace(argc == 3 ? argv[2] : NULL);
+    if (argc == 3 && strcmp(argv[1], "--memory") == 0 && number(argv[2], &a) && a > 0)
+        return run_memory(a);
     if (argc >= 3 && strcmp(argv[1], "--seed") == 0 && number(argv[2], &a))
         return run_one(a, argc == 4 && strcmp(argv[3], "--verbose") == 0, MUTATION_NONE);
     if (argc == 4 && strcmp(argv[1], "--seeds") == 0 && number(argv[2], &a) && number(argv[3], &b))

@@ -10,6 +10,7 @@
  */
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "client/agent/agent.h"
 #include "core/crypto/random.h"
@@ -207,7 +208,8 @@ struct sim_options {
         lie; /* per thousand, about every second: a process dies, connections break, a relay turns */
     double tear; /* per thousand writes: a process dies just before or just after */
     bool verbose;
-    bool trace; /* print what the apps see and which frames go */
+    FILE *trace; /* what the apps see and which frames go, without times */
+    bool calm; /* two people, nobody calls, no further devices */
     enum mutation mutation;
 };
 
@@ -229,7 +231,13 @@ struct sim {
     uint64_t frames, crashes, cuts, lies, lies_noticed, delivered;
 };
 
+/* memory.c: while armed, the n-th allocation from now fails; 0: none does. */
+extern long memory_fail_in;
+extern bool memory_armed;
+extern unsigned long memory_allocations;
+
 /* world.c */
+void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_log(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 uint64_t sim_below(struct sim *s, uint64_t bound);

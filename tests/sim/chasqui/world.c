@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/assert.h"
+#include "core/wire/ledger_frame.h"
 #include "tests/sim/chasqui/sim.h"
 
 #define QUIET_US                                                                                             \
@@ -21,6 +22,17 @@ void sim_log(struct sim *s, const char *format, ...)
     printf("%10.6f ", (double)s->now_us / 1e6);
     vprintf(format, args);
     printf("\n");
+    va_end(args);
+}
+
+void sim_trace(struct sim *s, const char *format, ...)
+{
+    if (s->options.trace == NULL)
+        return;
+    va_list args;
+    va_start(args, format);
+    vfprintf(s->options.trace, format, args);
+    fputc('\n', s->options.trace);
     va_end(args);
 }
 
@@ -188,10 +200,42 @@ void sim_send(struct sim *s, uint32_t link, bool to_client, struct chq_bytes fra
 
 /* --- dispatch --- */
 
+/* Name the frame as it arrives; an ERROR with what it says. */
+static void trace_frame(struct sim *s, const char *from, const char *to, struct chq_bytes bytes)
+{
+    if (s->options.trace == NULL)
+        return;
+    static const char *const requests[] = {"", "INFO", "SUBMIT", "QUERY"};
+    static const char *const kinds[] = {"", "account", "devices", "handle", "relay", "channel"};
+    struct chq_ledger_request request;
+    struct chq_frame *frame = sim_alloc(sizeof *frame);
+    if (chq_frame_read(bytes, frame) != CHQ_OK)
+        sim_trace(s, "%s -> %s ?", from, to);
+    else if (frame->type == CHQ_FRAME_ERROR)
+        sim_trace(s, "%s -> %s ERROR %d %.*s", from, to, (int)frame->error.code, (int)frame->error.text.size,
+            (const char *)frame->error.text.data);
+    else if (frame->type == CHQ_FRAME_PUT)
+        sim_trace(s, "%s -> %s PUT of %u bytes", from, to, (unsigned)frame->put.envelope.size);
+    else if (frame->type == CHQ_FRAME_DELIVER)
+        sim_trace(s, "%s -> %s DELIVER %u of %u bytes", from, to, (unsigned)frame->deliver.sequence,
+            (unsigned)frame->deliver.envelope.size);
+    else if (frame->type == CHQ_FRAME_CREDIT)
+        sim_trace(s, "%s -> %s CREDIT token %u, carried %u", from, to, (unsigned)frame->credit.index,
+            (unsigned)frame->credit.carried_bytes);
+    else if (frame->type == CHQ_FRAME_LEDGER &&
+             chq_ledger_request_read(frame->ledger.request, &request) == CHQ_OK)
+        sim_trace(s, "%s -> %s LEDGER %s %s", from, to, requests[request.type], kinds[request.kind]);
+    else
+        sim_trace(s, "%s -> %s %s", from, to, chq_frame_type_name(frame->type));
+    free(frame);
+}
+
 static void client_link_event(struct sim *s, const struct event *e, enum chq_agent_event_type type)
 {
     struct sim_link *l = &s->links[e->a];
     struct chq_agent_event event = {.type = type, .frame = chq_bytes(e->data, e->size)};
+    if (type == CHQ_AGENT_FRAME)
+        trace_frame(s, l->relay == 0 ? "north" : "south", s->clients[l->client].handle, event.frame);
     event.reason = chq_bytes_text("the connection broke");
     memcpy(event.relay, s->relays[l->relay].account.id, 32);
     client_event(s, l->client, &event, e->lie);
@@ -222,8 +266,11 @@ static void on_link_event(struct sim *s, const struct event *e)
             client_link_event(s, e, CHQ_AGENT_FRAME);
         return;
     case EVENT_TO_RELAY:
-        if (l->relay_open && !l->cut && l->relay_epoch == s->relays[l->relay].epoch)
+        if (l->relay_open && !l->cut && l->relay_epoch == s->relays[l->relay].epoch) {
+            trace_frame(s, s->clients[l->client].handle, l->relay == 0 ? "north" : "south",
+                chq_bytes(e->data, e->size));
             relay_on_frame(s, e->a, chq_bytes(e->data, e->size));
+        }
         return;
     case EVENT_LINK_GONE_CLIENT:
         if (is_current(s, l)) {
@@ -321,7 +368,8 @@ static void begin(struct sim *s)
         relay_init(s, r);
     for (uint32_t c = 0; c < s->options.clients; c++)
         client_init(s, c);
-    sim_at(s, 1000000, EVENT_FAULT, 0, 0);
+    if (!s->options.calm)
+        sim_at(s, 1000000, EVENT_FAULT, 0, 0);
 }
 
 static void run(struct sim *s)
