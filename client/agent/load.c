@@ -132,6 +132,7 @@ static enum chq_err load_channel(struct chq_agent *a, struct record *rec)
     c->released = number(rec, 10);
     c->own_bytes = number(rec, 11);
     c->settled_bytes = number(rec, 12);
+    c->disputed = number(rec, 13) != 0;
     CHQ_TRY(close_record(rec));
     bool sane = c->state >= AGENT_CHANNEL_OPENING && c->state <= AGENT_CHANNEL_DONE && c->tokens > 0 &&
                 c->tokens <= CHQ_TOKENS_PER_CHANNEL_MAX && c->released <= c->tokens && c->quantum_bytes > 0;

@@ -52,6 +52,7 @@ static void forget_unused(struct chq_agent *a)
             continue;
         }
         *at = l->next;
+        free(l->value);
         free(l);
         n--;
     }

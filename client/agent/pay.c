@@ -71,11 +71,16 @@ static struct agent_channel *ending(struct chq_agent *a, const struct agent_rela
 
 bool chq_agent_channel_wanted(struct chq_agent *a, const struct agent_relay *relay)
 {
+    uint32_t disputes = 0;
     if (relay->state != AGENT_LINK_READY || !relay->checked || !relay->wanted || a->leaving)
         return false;
-    for (struct agent_channel *c = a->channels; c != NULL; c = c->next)
+    for (struct agent_channel *c = a->channels; c != NULL; c = c->next) {
         if (memcmp(c->relay, relay->id, 32) == 0 && c->state == AGENT_CHANNEL_OPENING)
             return false;
+        disputes += memcmp(c->relay, relay->id, 32) == 0 && c->disputed;
+    }
+    if (disputes >= AGENT_DISPUTES_MAX)
+        return false;
     return chq_agent_channel_usable(a, relay) == NULL;
 }
 
@@ -162,18 +167,34 @@ void chq_agent_advance_debts(struct chq_agent *a)
     }
 }
 
+/*
+ * The relay claims more than we can account for. It gets nothing for that. Perhaps it is our own count that a crash has
+ * set back: then the claim stays, and after some times the channel is given up for a new one, with both counts at 0.
+ */
+static void dispute(struct chq_agent *a, struct agent_relay *relay, struct agent_channel *c)
+{
+    uint64_t claimed = c->claimed_bytes;
+    if (++c->doubts >= AGENT_DOUBTS_MAX) {
+        c->state = AGENT_CHANNEL_DONE;
+        c->disputed = c->dirty = true;
+    }
+    c->claimed_bytes = 0;
+    chq_agent_distrust(a, relay,
+        "claims to have carried %llu bytes where this device counts %llu; it gets no token for that. Choose "
+        "another "
+        "relay if it goes on",
+        (unsigned long long)claimed, (unsigned long long)c->own_bytes);
+}
+
 /* Release what is due of a channel: all of it when `rest`. */
 static void release(struct chq_agent *a, struct agent_relay *relay, struct agent_channel *c, bool rest)
 {
     uint64_t q = c->quantum_bytes;
     if (c->claimed_bytes > c->own_bytes + c->own_bytes / 100 * 11 + q) {
-        chq_agent_distrust(a, relay,
-            "claims to have carried %llu bytes where this device counts %llu; it gets no token for that. "
-            "Choose "
-            "another relay, or ask its operator",
-            (unsigned long long)c->claimed_bytes, (unsigned long long)c->own_bytes);
+        dispute(a, relay, c);
         return;
     }
+    c->doubts = 0;
     uint64_t owed = rest ? c->claimed_bytes : c->claimed_bytes > q / 2 ? c->claimed_bytes - q / 2 : 0;
     uint64_t due = owed / q + (owed % q != 0);
     if (due > c->tokens)

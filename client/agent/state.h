@@ -45,6 +45,8 @@
 #define AGENT_STRANGER_HELD_MAX   16u /* of one that has not said who it is */
 #define AGENT_LOOKUPS_MAX         512u /* more are forgotten when nobody has asked for them for a minute */
 #define AGENT_BUNDLES_KEPT        6u /* the newest bundles' secrets are kept, however old they seem to be */
+#define AGENT_DOUBTS_MAX          3u /* claims too high, in a row, before a channel is given up */
+#define AGENT_DISPUTES_MAX        3u /* channels given up so, before a relay gets no further one */
 #define AGENT_RECORD_VERSION      1u
 
 /* When to try again: doubles from AGENT_RETRY_MIN_MS. */
@@ -119,6 +121,8 @@ struct agent_channel {
     uint64_t own_bytes; /* what this device counted */
     uint64_t settled_bytes; /* of own_bytes: how far it was known to be paid up */
     uint64_t acked, claimed_bytes; /* the relay's word; not stored */
+    uint32_t doubts; /* times in a row that the relay claimed too much for it */
+    bool disputed; /* given up for that; then it is DONE as well */
     uint64_t suspect_us; /* the relay refused it: what does the ledger say? 0: nothing wrong */
     bool dirty;
 };

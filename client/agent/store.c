@@ -64,7 +64,7 @@ void chq_agent_store_batch(struct chq_agent *a)
 
 static void store_channel(struct chq_agent *a, const struct agent_channel *c)
 {
-    struct chq_writer w = begin(12);
+    struct chq_writer w = begin(13);
     chq_cbor_pair_bytes(&w, 2, c->relay, 32);
     chq_cbor_pair_bytes(&w, 3, c->end, 32);
     chq_cbor_pair_bytes(&w, 4, c->attach_seed, 32);
@@ -76,6 +76,7 @@ static void store_channel(struct chq_agent *a, const struct agent_channel *c)
     chq_cbor_pair_uint(&w, 10, c->released);
     chq_cbor_pair_uint(&w, 11, c->own_bytes);
     chq_cbor_pair_uint(&w, 12, c->settled_bytes);
+    chq_cbor_pair_uint(&w, 13, c->disputed ? 1 : 0);
     end(a, CHQ_AGENT_CHANNELS, c->id, 32, &w);
 }
 

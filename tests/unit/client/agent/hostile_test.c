@@ -145,9 +145,10 @@ static void price_is(struct bench *b, uint64_t price)
     for (l = b->agent->lookups; l->kind != CHQ_RECORD_RELAY; l = l->next)
         ;
     memcpy(record.relay, b->home->id, 32);
-    struct chq_writer w = chq_writer_fixed(l->value, sizeof l->value);
+    struct chq_writer w = chq_writer_heap(CHQ_RECORD_VALUE_BYTES_MAX);
     chq_relay_record_put(&w, &record);
-    l->size = w.size;
+    free(l->value);
+    assert_int_equal(chq_writer_take(&w, &l->value, &l->size), CHQ_OK);
     l->done = l->present = true;
     l->wanted = false;
     l->fetched_us = b->now_us;
