@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ./run bench [NAME]: NAME is a folder of tests/bench, or the start of a benchmark's name. Every tests/bench/AREA/bench.sh
-# gets the release build (and NAME) and prints one JSON object a line.
+# gets the release build (and NAME, also as CHQ_BENCH_ONLY) and prints one JSON object a line.
 
 run_bench() {
     local json=no only='' arg script area want='*' log out=build/bench/results.jsonl rc=0
@@ -22,7 +22,7 @@ run_bench() {
         [ -x "$script" ] || continue
         area=$(basename "$(dirname "$script")")
         log=build/bench/$area.jsonl
-        logged "bench $area" build/logs/bench-"$area".log \
+        CHQ_BENCH_ONLY=$only logged "bench $area" build/logs/bench-"$area".log \
             bash -c '"$1" "$2" "$3" >"$4"' _ "$script" "$PWD/build/release" "$only" "$log" >&2 || rc=1
         [ ! -f "$log" ] || cat "$log" >>$out
     done
