@@ -7,6 +7,7 @@
 
 #include "fixture.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 static struct who issuer, ana, bo, relay, stranger;
@@ -542,6 +543,79 @@ static void golden_root(void **unused)
     end();
 }
 
+/* ---- golden trace: one chain's story, block by block, as text ---- */
+
+static char trace[8192];
+static size_t trace_size;
+
+__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    trace_size += (size_t)vsnprintf(trace + trace_size, sizeof trace - trace_size, format, args);
+    va_end(args);
+    assert_true(trace_size < sizeof trace);
+}
+
+static void tell_block(const char *what, enum chq_err err)
+{
+    struct chq_state_totals t = chq_state_totals(state);
+    uint8_t root[32];
+    char text[65];
+    chq_state_root(state, root);
+    chq_hex_write(chq_bytes(root, 4), text);
+    tell("%llu %s: %s%s%s; issued %llu balances %llu deposits %llu root %s\n",
+        (unsigned long long)chq_state_height(state), what, chq_err_string(err), err == CHQ_OK ? "" : ", ",
+        result.reason, (unsigned long long)t.issued_micro, (unsigned long long)t.balances_micro,
+        (unsigned long long)t.deposits_micro, text);
+}
+
+static void golden_trace(void **unused)
+{
+    (void)unused;
+    static const char expected[] =
+        "0 genesis: ok; issued 0 balances 0 deposits 0 root 686f2a47\n"
+        "1 ana is created: ok; issued 0 balances 0 deposits 0 root 6f1ca1da\n"
+        "2 relay is created: ok; issued 0 balances 0 deposits 0 root cb78c826\n"
+        "3 ana gets credit: ok; issued 5000 balances 5000 deposits 0 root 9716916f\n"
+        "4 ana commits to a handle: ok; issued 5000 balances 5000 deposits 0 root e602ac8e\n"
+        "5 relay reveals it first: not possible in this state, there is no handle commit to reveal; issued "
+        "5000 balances 5000 deposits 0 root e602ac8e\n"
+        "6 ana reveals it: ok; issued 5000 balances 5000 deposits 0 root 9db3b3f3\n"
+        "7 ana opens a channel: ok; issued 5000 balances 4000 deposits 1000 root f36b9adb\n"
+        "8 relay settles 30: ok; issued 5000 balances 4300 deposits 700 root 4c2bce85\n"
+        "9 relay settles 30 again: not possible in this state, record 0: token 30 of channel 0 was settled "
+        "before (newest: 30); issued 5000 balances 4300 deposits 700 root 4c2bce85\n"
+        "10 relay settles 101: limit exceeded, record 0: channel 0 has only 100 tokens; issued 5000 balances "
+        "4300 deposits 700 root 4c2bce85\n"
+        "11 ana expires it too early: not yet, try again, the channel may be expired after 1700000180 (Unix "
+        "seconds), now it is 1700000000; issued 5000 balances 4300 deposits 700 root 4c2bce85\n"
+        "12 ana expires it: ok; issued 5000 balances 5000 deposits 0 root f32f18ec\n"
+        "13 relay settles 31: not possible in this state, record 0: channel 0 is closed; issued 5000 "
+        "balances 5000 deposits 0 root f32f18ec\n";
+    struct test_channel c;
+    start();
+    tell_block("genesis", CHQ_OK);
+    tell_block("ana is created", run1(&ana, op_create(&ana)));
+    tell_block("relay is created", run1(&relay, op_create(&relay)));
+    tell_block("ana gets credit", run1(&issuer, op_pay(CHQ_OPERATION_ISSUE, ana.id, 5000)));
+    tell_block("ana commits to a handle", run1(&ana, op_commit(&ana, "ana", 1)));
+    tell_block("relay reveals it first", run1(&relay, op_reveal("ana", 1)));
+    tell_block("ana reveals it", run1(&ana, op_reveal("ana", 1)));
+    tell_block("ana opens a channel", open_channel(&c, &ana, &relay, 1000, 10, 100, now_s + 60));
+    tell_block("relay settles 30", settle(&relay, &c, 30));
+    tell_block("relay settles 30 again", settle(&relay, &c, 30));
+    tell_block("relay settles 101", settle(&relay, &c, 101));
+    tell_block("ana expires it too early", run1(&ana, op_channel(CHQ_OPERATION_CHANNEL_EXPIRE, &c)));
+    now_s += 181;
+    tell_block("ana expires it", run1(&ana, op_channel(CHQ_OPERATION_CHANNEL_EXPIRE, &c)));
+    tell_block("relay settles 31", settle(&relay, &c, 31));
+    if (strcmp(trace, expected) != 0)
+        fputs(trace, stderr); /* all of it: cmocka shows the beginning only */
+    assert_string_equal(trace, expected);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -556,6 +630,7 @@ int main(void)
         cmocka_unit_test(channels_end),
         cmocka_unit_test(blocks_come_in_order),
         cmocka_unit_test(golden_root),
+        cmocka_unit_test(golden_trace),
     };
     if (chq_crypto_init() != CHQ_OK)
         return 1;
