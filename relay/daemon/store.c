@@ -109,6 +109,7 @@ struct chq_store {
     struct chq_log log;
     sqlite3_stmt *statements[STATEMENTS];
     bool in_transaction, broken;
+    bool said; /* that it fails: once, until it works again */
     enum chq_err err; /* of the open transaction */
 };
 
@@ -124,6 +125,9 @@ static void failed(struct chq_store *store, int rc)
     store->err = CHQ_IO;
     if (kind == SQLITE_IOERR || kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_CANTOPEN)
         store->broken = true;
+    if (store->said)
+        return;
+    store->said = true;
     chq_logf(&store->log, CHQ_LOG_ERROR, "database: %s%s", sqlite3_errmsg(store->db),
         store->broken ? "; nothing more is accepted until the relay is started again: check the disk"
                       : "; requests are refused until there is room");
@@ -483,6 +487,10 @@ enum chq_err chq_store_commit(struct chq_store *store)
     if (err != CHQ_OK && !sqlite3_get_autocommit(store->db)) {
         sqlite3_step(use(store, ROLLBACK)); /* may fail because SQLite rolled back itself */
         sqlite3_reset(store->statements[ROLLBACK]);
+    }
+    if (err == CHQ_OK && store->said) {
+        store->said = false;
+        chq_logf(&store->log, CHQ_LOG_NOTICE, "database: writes again");
     }
     store->in_transaction = false;
     store->err = CHQ_OK;

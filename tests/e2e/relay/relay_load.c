@@ -24,6 +24,7 @@
 #include "socket.h"
 
 #define MESSAGES_MAX 2000000
+#define TOKEN_ID     UINT64_MAX
 
 enum put_state { PUT_NEW = 0, PUT_SENT, PUT_STORED };
 
@@ -259,6 +260,7 @@ static bool pay(struct load *l)
     if (l->carried <= l->token_sent * l->quantum + l->quantum / 2 || l->token_sent >= l->tokens)
         return true;
     frame.token.index = ++l->token_sent;
+    frame.id = TOKEN_ID;
     memcpy(frame.token.channel_id, l->channel, 32);
     chq_chain_token(frame.token.token, l->chain_end, l->channel, l->tokens, frame.token.index);
     return send_frame(&l->sender, &frame);
@@ -333,6 +335,8 @@ static void on_sender_frame(struct load *l, const struct chq_frame *frame, uint6
                 (const char *)frame->error.text.data);
             l->strange++;
         }
+        if (frame->id == TOKEN_ID)
+            l->token_sent = l->token_held; /* not taken: send it again */
         if (number < l->next && l->puts[number] == PUT_SENT) {
             l->puts[number] = PUT_NEW;
             l->outstanding--;
