@@ -9,6 +9,7 @@
 #include "client/sdk/events.h"
 #include "client/sdk/include/chasqui.h"
 #include "client/sdk/keyring.h"
+#include "client/sdk/network.h"
 #include "client/sdk/talk.h"
 #include "client/sdk/worker.h"
 #include "core/base/text.h"
@@ -24,7 +25,7 @@
 #define HISTORY_VALUE_BYTES 65536
 
 struct chq_client {
-    GThread *thread;
+    bool started;
     struct chq_worker worker;
     struct chq_events events;
     struct chq_writer message; /* what chq_client_message returned last */
@@ -33,7 +34,7 @@ struct chq_client {
     char why[CHQ_WHY_CHARS];
 };
 
-/* ---- jobs: run a function in the client's thread and wait for it */
+/* ---- jobs: run a function in the library's thread and wait for it */
 
 struct job {
     void (*run)(struct chq_client *client, void *data);
@@ -73,15 +74,6 @@ static void run_job(struct chq_client *client, void (*run)(struct chq_client *cl
     g_cond_clear(&job.cond);
 }
 
-static gpointer thread_main(gpointer data)
-{
-    struct chq_client *client = data;
-    g_main_context_push_thread_default(client->worker.context);
-    g_main_loop_run(client->worker.loop);
-    g_main_context_pop_thread_default(client->worker.context);
-    return NULL;
-}
-
 /* ---- making and freeing */
 
 static enum chq_error say(char *why, enum chq_error error, const char *text)
@@ -101,8 +93,9 @@ static struct chq_client *client_new(const struct chq_client_options *options)
     }
     c->profile = g_strdup(options->profile);
     c->message = chq_writer_heap(HISTORY_VALUE_BYTES);
-    c->worker.context = g_main_context_new();
-    c->worker.loop = g_main_loop_new(c->worker.context, FALSE);
+    struct chq_network network = chq_network_acquire();
+    c->worker.context = network.context;
+    c->worker.loop = network.loop;
     c->worker.events = &c->events;
     c->worker.random = chq_system_random();
     c->worker.relay_only = options->relay_only;
@@ -114,18 +107,14 @@ static void job_stop(struct chq_client *c, void *data)
 {
     (void)data;
     chq_worker_stop(&c->worker);
-    g_main_loop_quit(c->worker.loop);
 }
 
 static void client_free(struct chq_client *c)
 {
-    if (c->thread != NULL) {
+    if (c->started)
         run_job(c, job_stop, NULL);
-        g_thread_join(c->thread);
-    }
     chq_store_close(c->worker.store);
-    g_main_loop_unref(c->worker.loop);
-    g_main_context_unref(c->worker.context);
+    chq_network_release();
     chq_events_fini(&c->events);
     chq_writer_free(&c->message);
     g_free(c->message_text);
@@ -147,7 +136,7 @@ static void job_start(struct chq_client *c, void *data)
 static enum chq_error client_start(struct chq_client *c, char why[CHQ_WHY_CHARS])
 {
     struct start start = {.why = why};
-    c->thread = g_thread_new("chasqui", thread_main, c);
+    c->started = true;
     run_job(c, job_start, &start);
     return start.error;
 }

@@ -26,9 +26,12 @@ struct link {
     bool up, closing, pin_failed, gone;
 };
 
+/* One for the process (client/sdk/network.h); only the network's thread touches it. */
+static struct lws_context *shared_lws;
+static unsigned shared_users;
+
 struct chq_links {
     struct chq_links_config config;
-    struct lws_context *lws;
     struct link *all[LINKS_MAX];
     GQueue *changes; /* struct change, to be told from the loop */
     guint idle;
@@ -282,14 +285,14 @@ static const struct lws_protocols protocols[] = {
 /* A relay that does not answer a WebSocket ping for 20 s is gone. */
 static const lws_retry_bo_t idle_policy = {.secs_since_valid_ping = 25, .secs_since_valid_hangup = 45};
 
-enum chq_err chq_links_new(const struct chq_links_config *config, struct chq_links **out)
+static enum chq_err shared_acquire(GMainLoop *loop)
 {
-    struct chq_links *links = g_new0(struct chq_links, 1);
-    void *loops[1] = {config->loop};
+    void *loops[1] = {loop};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN,
         .protocols = protocols,
-        .options = LWS_SERVER_OPTION_GLIB | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .options = LWS_SERVER_OPTION_GLIB | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
+                   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
         .foreign_loops = loops,
         .ssl_client_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_TLSv1_2,
         .gid = -1,
@@ -297,18 +300,32 @@ enum chq_err chq_links_new(const struct chq_links_config *config, struct chq_lin
         .connect_timeout_secs = CONNECT_SECONDS,
         .timeout_secs = CONNECT_SECONDS,
         .retry_and_idle_policy = &idle_policy,
-        .user = links,
     };
+    if (shared_lws == NULL) {
+        lws_set_log_level(0, NULL);
+        shared_lws = lws_create_context(&info);
+    }
+    if (shared_lws == NULL)
+        return CHQ_UNSUPPORTED;
+    shared_users++;
+    return CHQ_OK;
+}
+
+static void shared_release(void)
+{
+    if (--shared_users > 0)
+        return;
+    lws_context_destroy(shared_lws);
+    shared_lws = NULL;
+}
+
+enum chq_err chq_links_new(const struct chq_links_config *config, struct chq_links **out)
+{
     *out = NULL;
-    lws_set_log_level(0, NULL);
+    CHQ_TRY(shared_acquire(config->loop));
+    struct chq_links *links = g_new0(struct chq_links, 1);
     links->config = *config;
     links->changes = g_queue_new();
-    links->lws = lws_create_context(&info);
-    if (links->lws == NULL) {
-        g_queue_free(links->changes);
-        g_free(links);
-        return CHQ_UNSUPPORTED;
-    }
     *out = links;
     return CHQ_OK;
 }
@@ -334,7 +351,7 @@ void chq_links_free(struct chq_links *links)
         return;
     chq_links_drop_all(links);
     detach(links, &links->idle);
-    lws_context_destroy(links->lws);
+    shared_release();
     g_queue_free_full(links->changes, (GDestroyNotify)change_free);
     g_free(links);
 }
@@ -364,7 +381,7 @@ void chq_links_open(struct chq_links *links, const uint8_t relay[32], const char
     l->partial = g_byte_array_new();
     l->timer = attach(links, g_timeout_source_new_seconds(CONNECT_SECONDS), too_slow, l);
     struct lws_client_connect_info info = {
-        .context = links->lws,
+        .context = shared_lws,
         .address = l->host,
         .port = port,
         .path = "/",

@@ -20,8 +20,8 @@
  *             ...
  *     }
  *
- * Threads: any thread may call, one at a time for each client. The library runs one thread of its own for each client and
- * never calls back into the app. Texts are UTF-8. Nothing here blocks on the network but chq_client_close.
+ * Threads: any thread may call, one at a time for each client. The library runs one thread of its own for all clients of
+ * the process and never calls back into the app. Texts are UTF-8. Nothing here blocks on the network but chq_client_close.
  *
  * The ABI grows at the end only: structs that the app fills begin with their size, event kinds and errors may be added.
  */
@@ -276,9 +276,10 @@ enum chq_error chq_client_transfer(
 
 /* ---- calls: one at a time */
 
+enum chq_sound_kind { CHQ_SOUND_SYSTEM = 0, CHQ_SOUND_FILES = 1, CHQ_SOUND_NONE = 2 };
 struct chq_sound {
     uint32_t size; /* sizeof(struct chq_sound) */
-    enum { CHQ_SOUND_SYSTEM = 0, CHQ_SOUND_FILES = 1, CHQ_SOUND_NONE = 2 } kind;
+    enum chq_sound_kind kind;
     const char *
         microphone; /* SYSTEM: source name or NULL; FILES: WAV file, 48 kHz mono 16 bit, or NULL for silence */
     const char *speaker; /* SYSTEM: sink name or NULL; FILES: WAV file to write, or NULL */
