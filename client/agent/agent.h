@@ -205,7 +205,7 @@ struct chq_agent_config {
     uint32_t prekeys; /* one-time prekeys kept at the relay; default 20 */
 };
 
-/* Make an agent without account. `random` is copied and must stay usable. CHQ_NO_MEMORY. */
+/* Make an agent without account, after chq_crypto_init. `random` is copied and must stay usable. CHQ_NO_MEMORY. */
 CHQ_MUST_CHECK enum chq_err chq_agent_new(
     struct chq_agent **out, const struct chq_random *random, const struct chq_agent_config *config);
 /* Wipe and free; NULL allowed. */
