@@ -231,6 +231,51 @@ static enum chq_err judge(
     return meter->shutting_down ? CHQ_STATE : CHQ_OK;
 }
 
+/* Whether nobody uses the channel and nothing about it is under way. */
+static bool is_quiet(const struct chq_meter *meter, uint32_t slot)
+{
+    const struct channel *channel = meter->channels[slot];
+    if (channel->attached_count > 0 || channel->settling || channel->refreshing ||
+        channel->reserved_bytes > channel->debt_bytes)
+        return false;
+    for (size_t i = 0; i < meter->pending.n; i++)
+        if (meter->pending.v[i].slot == slot)
+            return false;
+    return true;
+}
+
+/* Forget a quiet channel, on disk too; false when there is no memory. */
+static bool drop(struct chq_meter *meter, uint32_t slot)
+{
+    struct channel *channel = meter->channels[slot];
+    if (!RESERVE(meter->persist, 2) || !RESERVE(meter->forget, 1) || !RESERVE(meter->buried, 1))
+        return false;
+    meter_persist(meter, CHQ_METER_DELETE, channel);
+    meter->forget.v[meter->forget.n++] = slot;
+    meter->buried.v[meter->buried.n++] = channel;
+    meter->channels[slot] = NULL;
+    return true;
+}
+
+/*
+ * All slots are taken: drop a channel that is as the ledger alone would give it back, settled and owing nothing. Anybody can
+ * open ten thousand of a microcredit each, and they would keep new payers out for a year.
+ */
+static void make_room(struct chq_meter *meter)
+{
+    for (uint32_t i = 0; i < meter->slots; i++)
+        if (meter->channels[i] == NULL)
+            return;
+    for (uint32_t i = 0; meter->slots >= meter->config.channels_max && i < meter->slots; i++) {
+        const struct chq_meter_row *row = &meter->channels[i]->row;
+        uint64_t paid_bytes = row->record.last_index * row->record.quantum_bytes;
+        if (is_quiet(meter, i) && meter->channels[i]->reserved_bytes == 0 &&
+            row->index == row->record.last_index &&
+            chq_gauge_carried(&meter->channels[i]->gauge) <= paid_bytes && drop(meter, i))
+            return;
+    }
+}
+
 static enum chq_err on_attach(struct chq_meter *meter, const struct chq_meter_event *in)
 {
     const struct chq_frame *frame = in->attach.frame;
@@ -245,6 +290,7 @@ static enum chq_err on_attach(struct chq_meter *meter, const struct chq_meter_ev
             .carried_bytes = in->attach.record->last_index * in->attach.record->quantum_bytes};
         memcpy(row.id, frame->attach.channel_id, sizeof row.id);
         memcpy(row.token, in->attach.record->last_token, sizeof row.token);
+        make_room(meter);
         slot = add(meter, &row, &err);
         if (err == CHQ_NO_MEMORY)
             return err;
@@ -449,18 +495,8 @@ static void bury(struct chq_meter *meter, uint32_t slot)
     struct channel *channel = meter->channels[slot];
     const struct chq_channel_record *record = &channel->row.record;
     bool over = record->state == CHQ_CHANNEL_CLOSED || meter->now_s > record->expiry_s + KEEP_AFTER_EXPIRY_S;
-    if (!over || channel_is_unsettled(channel) || channel->attached_count > 0 || channel->settling ||
-        channel->refreshing || channel->reserved_bytes > channel->debt_bytes)
-        return;
-    for (size_t i = 0; i < meter->pending.n; i++)
-        if (meter->pending.v[i].slot == slot)
-            return;
-    if (!RESERVE(meter->persist, 1) || !RESERVE(meter->forget, 1) || !RESERVE(meter->buried, 1))
-        return;
-    meter_persist(meter, CHQ_METER_DELETE, channel);
-    meter->forget.v[meter->forget.n++] = slot;
-    meter->buried.v[meter->buried.n++] = channel;
-    meter->channels[slot] = NULL;
+    if (over && !channel_is_unsettled(channel) && is_quiet(meter, slot))
+        (void)drop(meter, slot);
 }
 
 static void on_timeout(struct chq_meter *meter)

@@ -595,6 +595,40 @@ static void a_clock_jump_costs_no_token(void **state)
     chq_meter_free(b.meter);
 }
 
+/* Attach a channel of that number on connection 0; whether it pays now. */
+static bool attach_new(struct bench *b, uint8_t id, uint64_t number)
+{
+    struct chq_meter_row row;
+    memset(b->channel_id, id, 32);
+    b->record.number = number;
+    token_of(b, 0, b->record.last_token);
+    attach(b, 0);
+    return chq_meter_row(b->meter, chq_meter_channel_of(b->meter, 0), &row) && row.record.number == number;
+}
+
+/* Channels that owe nothing and that nobody uses make room for new ones; those that are owed for or used stay. */
+static void idle_channels_make_room(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 100, 10000); /* it keeps two */
+    assert_true(attach_new(&b, 0x41, 1));
+    assert_true(attach_new(&b, 0x42, 2));
+    assert_int_equal(put(&b, 0, 100), CHQ_OK); /* the second owes */
+    assert_false(attach_new(&b, 0x43, 3)); /* the first is still attached */
+    step(&b, (struct chq_meter_event){.type = CHQ_METER_CLOSED, .connection = 0});
+    assert_true(attach_new(&b, 0x43, 3));
+    struct chq_meter_row row;
+    assert_true(chq_meter_row(b.meter, 0, &row));
+    assert_int_equal(row.record.number, 3);
+    assert_true(chq_meter_row(b.meter, 1, &row));
+    assert_int_equal(row.record.number, 2);
+    token(&b, 0, 1);
+    step(&b, (struct chq_meter_event){.type = CHQ_METER_CLOSED, .connection = 0});
+    assert_false(attach_new(&b, 0x44, 4)); /* the third is not settled yet, the second owes */
+    chq_meter_free(b.meter);
+}
+
 /* What is left after 1,024 steps goes with the next block, not after another settle_after. */
 static void a_long_settlement_goes_on_at_once(void **state)
 {
@@ -696,6 +730,7 @@ int main(void)
         cmocka_unit_test(a_channel_closed_while_idle_is_found_out),
         cmocka_unit_test(a_clock_jump_costs_no_token),
         cmocka_unit_test(a_long_settlement_goes_on_at_once),
+        cmocka_unit_test(idle_channels_make_room),
         cmocka_unit_test(counts_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
