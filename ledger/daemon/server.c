@@ -18,6 +18,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/text.h"
+#include "ledger/engine/clock.h"
 
 #define FRAME_MAX (CHQ_LEDGER_FRAME_HEAD_BYTES + CHQ_LEDGER_FRAME_BYTES_MAX)
 #define READ_STEP (64 * 1024)
@@ -42,13 +43,27 @@ struct server {
     struct pollfd fds[FDS_FIXED + CHQ_LEDGER_CLIENTS_MAX];
     int fixed[FDS_FIXED];
     uint32_t generations;
+    struct chq_block_clock clock;
 };
 
-static uint64_t now_us(void)
+static uint64_t read_clock_us(clockid_t id)
 {
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(id, &t);
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t now_us(struct server *s)
+{
+    bool doubtful = s->clock.doubtful;
+    uint64_t now =
+        chq_block_clock_read(&s->clock, read_clock_us(CLOCK_REALTIME), read_clock_us(CLOCK_BOOTTIME));
+    if (s->clock.doubtful && !doubtful)
+        chq_logf(s->log, CHQ_LOG_ERROR,
+            "the system's clock has jumped more than a year; blocks go on with the time before. Set it "
+            "right, or "
+            "start the ledger again if it is right now");
+    return now;
 }
 
 static void drop(struct client *c)
@@ -122,7 +137,7 @@ static bool answer(struct server *s, struct client *c, struct chq_bytes frame)
         return true;
     }
     struct chq_writer w = chq_writer_heap(CHQ_LEDGER_FRAME_BYTES_MAX);
-    chq_engine_query(s->engine, &request, now_us(), &w);
+    chq_engine_query(s->engine, &request, now_us(s), &w);
     if (chq_writer_finish(&w) == CHQ_OK)
         put_frame(c, chq_writer_bytes(&w));
     else
@@ -186,8 +201,12 @@ static void transmit(struct client *c)
             send(c->fd, c->out.data + c->out_sent, c->out.size - c->out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN)
+        if (n < 0 && errno == EAGAIN) { /* close up, or who is never quite done would run into the limit */
+            c->out.size -= c->out_sent;
+            memmove(c->out.data, c->out.data + c->out_sent, c->out.size);
+            c->out_sent = 0;
             return;
+        }
         if (n <= 0) {
             drop(c);
             return;
@@ -356,7 +375,7 @@ static void serve_once(struct server *s)
             take_frames(s, c);
     }
     /* All that came in this round goes into one block. */
-    while (chq_engine_tick(s->engine, now_us(), &outcomes))
+    while (chq_engine_tick(s->engine, now_us(s), &outcomes))
         ;
     for (size_t i = 0; i < CHQ_LEDGER_CLIENTS_MAX; i++) {
         struct client *c = &s->clients[i];
