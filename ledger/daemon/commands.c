@@ -18,6 +18,7 @@
 #include "core/crypto/keys.h"
 #include "core/crypto/system.h"
 #include "core/wire/genesis.h"
+#include "ledger/daemon/config.h"
 #include "ledger/daemon/server.h"
 #include "ledger/engine/embedded.h"
 
@@ -100,6 +101,9 @@ static enum chq_err make_chain(
     }
     if (err == CHQ_OK)
         err = chq_file_make(options->dir, CHQ_GENESIS_FILE, chq_writer_bytes(&w), reason);
+    if (err == CHQ_OK)
+        err = chq_file_make(
+            options->dir, CHQ_LEDGER_CONFIG_FILE, chq_bytes_text(chq_ledger_config_template), reason);
     chq_writer_free(&w);
     return err;
 }
@@ -145,6 +149,34 @@ int chq_ledger_init(const struct chq_ledger_options *options)
 
 /* ---- run ---- */
 
+/* Read DIR/ledger.conf, if it is there, under what the command line says. */
+static enum chq_err read_config(
+    struct chq_ledger_options *options, struct chq_ledger_config *config, char *reason)
+{
+    static uint8_t text[CHQ_LEDGER_CONFIG_BYTES_MAX];
+    char path[PATH_MAX];
+    *config = (struct chq_ledger_config){0};
+    snprintf(path, sizeof path, "%s/%s", options->dir, CHQ_LEDGER_CONFIG_FILE);
+    FILE *f = fopen(path, "re");
+    if (f == NULL && errno == ENOENT)
+        return CHQ_OK;
+    size_t size = f != NULL ? fread(text, 1, sizeof text, f) : 0;
+    bool failed = f == NULL || ferror(f) != 0 || size == sizeof text;
+    if (f != NULL)
+        fclose(f);
+    if (failed) {
+        snprintf(reason, CHQ_ENGINE_REASON_BYTES, "cannot read %.300s, or it is too long", path);
+        return CHQ_IO;
+    }
+    CHQ_TRY(chq_ledger_config_read(config, chq_bytes(text, size), reason));
+    if (options->socket == NULL && config->socket[0] != '\0')
+        options->socket = config->socket;
+    if (options->listen == NULL && config->listen[0] != '\0')
+        options->listen = config->listen;
+    options->verbose = options->verbose || config->verbose;
+    return CHQ_OK;
+}
+
 struct ready_note {
     const char *socket, *listen;
     const struct chq_log *log;
@@ -158,16 +190,21 @@ static void tell_ready(void *context)
     sd_notify(0, "READY=1");
 }
 
-int chq_ledger_run(const struct chq_ledger_options *options)
+int chq_ledger_run(const struct chq_ledger_options *given)
 {
+    static struct chq_ledger_config file;
+    struct chq_ledger_options own = *given;
+    const struct chq_ledger_options *options = &own;
     char reason[CHQ_ENGINE_REASON_BYTES] = "", path[PATH_MAX];
-    struct chq_log log = chq_log_stderr(options->verbose ? CHQ_LOG_INFO : CHQ_LOG_NOTICE);
     struct chq_random random = chq_system_random();
     struct chq_engine *engine = NULL;
     struct chq_embedded_report report;
-    struct chq_embedded_config config = {.dir = options->dir, .log = &log};
     if (!has_dir(options))
         return CHQ_EXIT_USAGE;
+    if (read_config(&own, &file, reason) != CHQ_OK)
+        return complain(reason);
+    struct chq_log log = chq_log_stderr(options->verbose ? CHQ_LOG_INFO : CHQ_LOG_NOTICE);
+    struct chq_embedded_config config = {.dir = options->dir, .log = &log};
     if (!socket_path(options, path))
         return complain("the socket's path is too long");
     chq_random_fill(&random, (uint8_t *)&config.seed, sizeof config.seed);

@@ -231,24 +231,38 @@ static void tell_client(void *context, const struct chq_engine_outcome *outcome)
         put_error(c, CHQ_LEDGER_SUBMIT, outcome->err, outcome->reason);
 }
 
+/* A free place, or that of a client that has left and was not noticed yet; NULL when all are taken. */
+static struct client *find_place(struct server *s)
+{
+    uint8_t byte;
+    for (size_t i = 0; i < CHQ_LEDGER_CLIENTS_MAX; i++)
+        if (s->clients[i].fd < 0)
+            return &s->clients[i];
+    for (size_t i = 0; i < CHQ_LEDGER_CLIENTS_MAX; i++) {
+        if (recv(s->clients[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+            continue;
+        drop(&s->clients[i]);
+        return &s->clients[i];
+    }
+    return NULL;
+}
+
 static bool greet(struct server *s, int listener)
 {
     int one = 1;
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return false;
-    for (size_t i = 0; i < CHQ_LEDGER_CLIENTS_MAX; i++) {
-        struct client *c = &s->clients[i];
-        if (c->fd >= 0)
-            continue;
-        *c = (struct client){.fd = fd, .generation = ++s->generations};
-        c->out = chq_writer_heap(CHQ_LEDGER_CLIENT_OUT_BYTES + 4 * CHQ_LEDGER_FRAME_BYTES_MAX);
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* no matter on a Unix socket */
+    struct client *c = find_place(s);
+    if (c == NULL) {
+        chq_logf(s->log, CHQ_LOG_WARNING, "%d clients are connected: one more was turned away",
+            CHQ_LEDGER_CLIENTS_MAX);
+        close(fd);
         return true;
     }
-    chq_logf(s->log, CHQ_LOG_WARNING, "%d clients are connected: one more was turned away",
-        CHQ_LEDGER_CLIENTS_MAX);
-    close(fd);
+    *c = (struct client){.fd = fd, .generation = ++s->generations};
+    c->out = chq_writer_heap(CHQ_LEDGER_CLIENT_OUT_BYTES + 4 * CHQ_LEDGER_FRAME_BYTES_MAX);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* no matter on a Unix socket */
     return true;
 }
 

@@ -140,6 +140,17 @@ def bad_frames():
 def damage():
     run("run", "--dir", chain, "--listen", "0.0.0.0:7400", status=1, says="loopback")
     run("run", "--dir", chain, "--socket", os.path.join(folder, "s" * 200), status=1, says="too long")
+    config = os.path.join(chain, "ledger.conf")
+    for wrong in ["sockets = /x", "listen", "listen = 127.0.0.1:1\nlisten = 127.0.0.1:2", "log = loud", "= 3"]:
+        with open(config, "w", encoding="utf-8") as f:
+            f.write("# a comment\n" + wrong + "\n")
+        run("run", "--dir", chain, status=1, says="ledger.conf, line")
+    elsewhere = os.path.join(folder, "other.sock")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(f"socket = {elsewhere}\n; no more\nlog = info")
+    daemon = start()
+    run("query", "info", "--dir", chain, "--socket", elsewhere, says="cli-1")
+    stop(daemon)
     os.chmod(os.path.join(chain, "validator.key"), 0o644)
     run("run", "--dir", chain, status=1, says="chmod 600")
     os.chmod(os.path.join(chain, "validator.key"), 0o600)
