@@ -4,7 +4,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "p2p/path/front_shell.h"
 #include "p2p/path/socket.h"
@@ -200,13 +199,15 @@ static void start_media(struct chq_call *c)
         give_up(c, "media", err);
 }
 
+static enum chq_err open_audio(struct chq_call *c)
+{
+    return c->audio == NULL ? c->device->open(&c->config.audio, now_us(), &c->audio) : CHQ_OK;
+}
+
 static void start_audio(struct chq_call *c)
 {
-    const enum chq_err err = c->device->open(&c->config.audio, now_us(), &c->audio);
-    if (err != CHQ_OK) {
-        give_up(c, "cannot open the audio device", err);
+    if (c->audio == NULL || c->audio_timer != NULL)
         return;
-    }
     c->audio_timer = timer_new(c, on_audio, G_PRIORITY_HIGH);
     g_source_set_ready_time(c->audio_timer, 0);
 }
@@ -218,18 +219,23 @@ static void tell_state(struct chq_call *c)
 
 static void enter_state(struct chq_call *c)
 {
+    enum chq_err err = CHQ_OK;
     switch (c->signal.state) {
-    case CHQ_CALL_CONNECTING: c->stats.answered_ms = elapsed_ms(c); break;
+    case CHQ_CALL_CONNECTING:
+        c->stats.answered_ms = elapsed_ms(c);
+        err = open_audio(c); /* not before: a call that is not answered has no microphone */
+        break;
     case CHQ_CALL_CONNECTED:
         if (c->stats.connected_ms == 0)
             c->stats.connected_ms = elapsed_ms(c);
         c->heard_us = now_us();
-        if (c->audio == NULL)
-            start_audio(c); /* not before: a call that is not answered has no microphone */
+        start_audio(c);
         break;
     case CHQ_CALL_ENDED: c->stats.ended_ms = elapsed_ms(c); break;
     default: break;
     }
+    if (err != CHQ_OK)
+        give_up(c, "cannot open the audio device", err);
 }
 
 static void set_signal_timer(struct chq_call *c)
@@ -374,10 +380,8 @@ static enum chq_err copy_config(struct chq_call *c, const struct chq_call_config
     c->config.audio.capture = c->capture;
     c->config.audio.playback = c->playback;
     c->device = chq_audio_device(config->audio.kind);
-    /* A missing file is better told now than when the call is answered. */
-    if (config->audio.kind == CHQ_AUDIO_FILE && c->capture != NULL && access(c->capture, R_OK) != 0)
-        return CHQ_IO;
-    return CHQ_OK;
+    /* A wrong file is better told now, and reading it must not hold up an answered call. */
+    return config->audio.kind == CHQ_AUDIO_PULSE ? CHQ_OK : open_audio(c);
 }
 
 enum chq_err chq_call_new(const struct chq_call_config *config, struct chq_call **out)

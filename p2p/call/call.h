@@ -70,8 +70,10 @@ struct chq_call_config {
 };
 
 /*
- * Make a call. The caller's offer goes out by send_signal within 300 ms; a callee waits for chq_call_receive_signal with
- * the offer. CHQ_IO: no socket or audio device; CHQ_MALFORMED: relay host is not an address; CHQ_NO_MEMORY.
+ * Make a call. The caller's offer goes out by send_signal within 400 ms; a callee waits for chq_call_receive_signal with
+ * the offer. CHQ_IO: no socket, or a file that cannot be opened; CHQ_MALFORMED: relay host is not an address, or
+ * not a WAV file; CHQ_UNSUPPORTED, CHQ_LIMIT: not mono 16-bit PCM, too large; CHQ_NO_MEMORY. A sound device is opened when the
+ * call is answered; without one the call ends as failed.
  */
 CHQ_MUST_CHECK enum chq_err chq_call_new(const struct chq_call_config *config, struct chq_call **out);
 

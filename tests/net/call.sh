@@ -16,7 +16,7 @@ natlab_supported || { echo "SKIP: no network namespaces here"; exit 77; }
 bad=0 number=0
 call() { # A_TYPE B_TYPE PATH [OPTION]
     number=$((number + 1))
-    if NATLAB=chq$$n$number "$here/natlab.sh" shell "$1" "$2" timeout 120 /usr/bin/python3 "$here/call/pair.py" "$build" "$@" 2>&1; then
+    if NATLAB=chq$$n$number "$here/natlab.sh" shell "$1" "$2" timeout 300 /usr/bin/python3 "$here/call/pair.py" "$build" "$@" 2>&1; then
         echo "ok: $1 x $2 ends on $3 ${4:-}"
     else
         echo "NOT OK: $1 x $2 ${4:-}"

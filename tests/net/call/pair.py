@@ -24,6 +24,7 @@ TEXTS = {
     "bo": "I hear you well. The bridge is open, the road is dry, and the next house is not far away from here.",
 }
 TALK_MS = 8500
+BUSY_MS = 60
 
 
 def speak(path, text, pitch):
@@ -87,7 +88,7 @@ def judge(stats, relays, heard, path, relay_only):
     return wrong
 
 
-def main():
+def attempt():
     build, a_type, b_type, path = sys.argv[1:5]
     lab, net = os.environ["NATLAB"], os.environ["NATLAB_NET"]
     extra = sys.argv[5:]
@@ -123,8 +124,18 @@ def main():
                 print(name, json.dumps(stats[name]), file=sys.stderr)
                 print(open(f"{work}/{name}.log").read(), file=sys.stderr)
             print("FAIL: " + "; ".join(wrong))
-            return 1
-    return 0
+        return wrong, max(stats[n]["longest_gap_ms"] for n in stats)
+
+
+def main():
+    """Nothing in the laboratory delays a packet: a gap says that the machine had no time for us, and what was heard then
+    says nothing about the call. Such a run, and no other, is tried again."""
+    for last in (False, False, True):
+        wrong, gap_ms = attempt()
+        if not wrong or last or gap_ms < BUSY_MS:
+            return 1 if wrong else 0
+        print(f"the machine was too busy (a gap of {gap_ms:.0f} ms); once more")
+    return 1
 
 
 if __name__ == "__main__":
