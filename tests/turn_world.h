@@ -19,7 +19,7 @@ struct world {
     struct chq_seeded seeded;
     struct chq_turn_config config;
     struct chq_gauge gauge;
-    uint64_t now_us;
+    uint64_t now_us, unix_s;
     struct chq_turn_actions actions;
     enum chq_turn_port_result port_results[16]; /* for the next OPEN_PORTs; then OK */
     unsigned port_results_n, port_results_at;
@@ -65,6 +65,7 @@ static inline void world_init(struct world *world, uint64_t seed, const struct c
     chq_seeded_init(&world->seeded, seed);
     chq_gauge_init(&world->gauge, 0, UINT64_MAX);
     world->now_us = 1000 * UINT64_C(1000000);
+    world->unix_s = 1700000000;
     world->config = (struct chq_turn_config){
         .relay = {chq_address_ip4(198, 51, 100, 1, 0),
             {.family = 6, .ip = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}}},
@@ -213,8 +214,9 @@ static inline enum chq_err world_remove_user(struct world *world, const char *na
 static inline void world_from_client(
     struct world *world, const struct chq_address *from, struct chq_bytes datagram)
 {
-    CHQ_ASSERT(world_step(world, (struct chq_turn_event){.type = CHQ_TURN_FROM_CLIENT,
-                                     .client = {.from = *from, .datagram = datagram}}) == CHQ_OK);
+    CHQ_ASSERT(world_step(world,
+                   (struct chq_turn_event){.type = CHQ_TURN_FROM_CLIENT,
+                       .client = {.from = *from, .unix_s = world->unix_s, .datagram = datagram}}) == CHQ_OK);
 }
 
 static inline void world_from_peer(
@@ -229,6 +231,7 @@ static inline void world_from_peer(
 static inline void world_pass(struct world *world, uint64_t s)
 {
     world->now_us += s * 1000000;
+    world->unix_s += s;
     while (chq_turn_deadline_us(world->turn) <= world->now_us)
         CHQ_ASSERT(world_step(world, (struct chq_turn_event){.type = CHQ_TURN_TIMEOUT}) == CHQ_OK);
 }

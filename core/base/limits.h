@@ -42,6 +42,9 @@
 #define CHQ_TURN_REALM_BYTES_MAX      8 /* so that a 401 is at most 1.5 times its request on the wire */
 #define CHQ_TURN_USERNAME_BYTES_MAX   128
 #define CHQ_TURN_PASSWORD_BYTES_MAX   128
+#define CHQ_TURN_APPS_MAX             8 /* shared secrets of apps that make time-limited credentials */
+#define CHQ_TURN_SECRET_BYTES_MIN     16 /* a shorter one can be guessed from any credential made with it */
+#define CHQ_TURN_SECRET_BYTES_MAX     128
 #define CHQ_TURN_PERMISSIONS_MAX      64 /* per allocation */
 #define CHQ_TURN_CHANNELS_MAX         64 /* per allocation */
 #define CHQ_TURN_ALLOWED_PREFIXES_MAX 32

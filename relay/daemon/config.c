@@ -9,7 +9,7 @@
 #include "core/base/text.h"
 #include "relay/meter/meter.h"
 
-enum kind { NUMBER, CREDIT, TEXT, YES_NO, VALIDATOR, PEER, STATIC_USER };
+enum kind { NUMBER, CREDIT, TEXT, YES_NO, VALIDATOR, PEER, STATIC_USER, SHARED_SECRET };
 
 struct setting {
     const char *section, *key;
@@ -63,8 +63,10 @@ static const struct setting settings[] = {
         "none by default."},
     {"turn", "static_user", STATIC_USER, 0, 0, CHQ_CONFIG_STATIC_USERS_MAX,
         "A TURN login that nobody pays for, as name:password; for tests only."},
+    {"turn", "shared_secret", SHARED_SECRET, 0, 0, CHQ_TURN_APPS_MAX,
+        "An app whose server makes time-limited TURN credentials, as name:secret; one app a line."},
     {"turn", "static_unmetered", YES_NO, AT(turn_static_unmetered), 0, 0,
-        "Must be yes where there is a static_user."},
+        "Must be yes where there is a static_user or a shared_secret: nobody pays for what they relay."},
 };
 #define SETTINGS (sizeof settings / sizeof *settings)
 
@@ -141,6 +143,24 @@ static enum chq_err set_validator(struct parser *p, const struct setting *s, cha
     return CHQ_OK;
 }
 
+/* The secret is never part of a message: messages end up in logs. */
+static enum chq_err set_shared_secret(struct parser *p, const struct setting *s, const char *value)
+{
+    struct chq_relay_config *config = p->config;
+    size_t name = strcspn(value, ":"), size = strlen(value);
+    if (config->turn_shared_secret_count == CHQ_TURN_APPS_MAX)
+        return wrong_value(p, s, "(not shown)", "at most 8 apps");
+    if (value[name] == 0 || name == 0 || name > CHQ_CONFIG_SECRET_NAME_MAX ||
+        size - name - 1 < CHQ_TURN_SECRET_BYTES_MIN || size - name - 1 > CHQ_TURN_SECRET_BYTES_MAX)
+        return wrong_value(p, s, "(not shown)",
+            "it takes name:secret, a name of 1 to 32 characters and a secret of 16 to 128");
+    for (uint32_t i = 0; i < config->turn_shared_secret_count; i++)
+        if (strncmp(config->turn_shared_secret[i], value, name + 1) == 0)
+            return wrong_value(p, s, "(not shown)", "this name stands here twice");
+    memcpy(config->turn_shared_secret[config->turn_shared_secret_count++], value, size + 1);
+    return CHQ_OK;
+}
+
 static enum chq_err set_list(struct parser *p, const struct setting *s, char *value)
 {
     struct chq_relay_config *config = p->config;
@@ -153,6 +173,8 @@ static enum chq_err set_list(struct parser *p, const struct setting *s, char *va
         memcpy(config->turn_allow_peer[config->turn_allow_peer_count++], value, size + 1);
         return CHQ_OK;
     }
+    if (s->kind == SHARED_SECRET)
+        return set_shared_secret(p, s, value);
     const char *colon = strchr(value, ':');
     if (config->turn_static_user_count == CHQ_CONFIG_STATIC_USERS_MAX)
         return wrong_value(p, s, value, "at most 8 static users");
@@ -199,6 +221,7 @@ static enum chq_err set(struct parser *p, const struct setting *s, char *value)
         return CHQ_OK;
     case VALIDATOR: return set_validator(p, s, value);
     case PEER:
+    case SHARED_SECRET:
     case STATIC_USER: return set_list(p, s, value);
     }
     return CHQ_MALFORMED;
@@ -258,7 +281,8 @@ static enum chq_err read_line(struct parser *p, char *line)
         const struct setting *s = &settings[i];
         if (strcmp(s->section, p->section) != 0 || strcmp(s->key, key) != 0)
             continue;
-        bool repeats = s->kind == VALIDATOR || s->kind == PEER || s->kind == STATIC_USER;
+        bool repeats =
+            s->kind == VALIDATOR || s->kind == PEER || s->kind == STATIC_USER || s->kind == SHARED_SECRET;
         if (p->seen[i] && !repeats)
             return wrong(p, "given twice: ", key);
         p->seen[i] = true;
@@ -282,6 +306,10 @@ static enum chq_err check_whole(struct parser *p)
     else if (config->turn_static_user_count > 0 && !config->turn_static_unmetered)
         why = "[turn] static_user relays without payment; add 'static_unmetered = yes' if that is meant, or "
               "take it out";
+    else if (config->turn_shared_secret_count > 0 && !config->turn_static_unmetered)
+        why =
+            "[turn] shared_secret relays without payment; add 'static_unmetered = yes' if that is meant, or "
+            "take it out";
     else
         return CHQ_OK;
     snprintf(p->error, CHQ_CONFIG_ERROR_BYTES, "%s", why);
@@ -354,6 +382,8 @@ static void write_setting(
         count = config->turn_allow_peer_count;
     else if (s->kind == STATIC_USER)
         count = config->turn_static_user_count;
+    else if (s->kind == SHARED_SECRET)
+        count = config->turn_shared_secret_count;
     for (uint32_t i = 0; i < count; i++) {
         char hex[65];
         switch (s->kind) {
@@ -369,6 +399,7 @@ static void write_setting(
             break;
         case PEER: snprintf(value, sizeof value, "%s", config->turn_allow_peer[i]); break;
         case STATIC_USER: snprintf(value, sizeof value, "%s", config->turn_static_user[i]); break;
+        case SHARED_SECRET: snprintf(value, sizeof value, "%s", config->turn_shared_secret[i]); break;
         }
         bool unset = s->kind == TEXT && value[0] == 0 && s->min > 0;
         snprintf(line, sizeof line, "%s%s = %s\n", unset ? "# " : "", s->key, value);

@@ -17,6 +17,7 @@
 #define CHQ_CONFIG_ERROR_BYTES      512
 #define CHQ_CONFIG_PEERS_MAX        CHQ_TURN_ALLOWED_PREFIXES_MAX
 #define CHQ_CONFIG_STATIC_USERS_MAX 8
+#define CHQ_CONFIG_SECRET_NAME_MAX  32
 
 struct chq_relay_config {
     char host[CHQ_CONFIG_TEXT_BYTES], bind[CHQ_CONFIG_TEXT_BYTES], region[33];
@@ -32,6 +33,8 @@ struct chq_relay_config {
     uint32_t turn_allow_peer_count;
     char turn_static_user[CHQ_CONFIG_STATIC_USERS_MAX][CHQ_CONFIG_TEXT_BYTES];
     uint32_t turn_static_user_count;
+    char turn_shared_secret[CHQ_TURN_APPS_MAX][CHQ_CONFIG_TEXT_BYTES]; /* NAME:SECRET */
+    uint32_t turn_shared_secret_count;
     bool turn_static_unmetered;
 };
 

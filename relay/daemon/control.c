@@ -52,16 +52,29 @@ static json_t *channels(const struct chq_node *node)
     return list;
 }
 
+/* What went through for each app of [turn] shared_secret. */
+static json_t *turn_apps(const struct chq_node *node)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < node->home->config.turn_shared_secret_count; i++) {
+        const char *entry = node->home->config.turn_shared_secret[i];
+        json_array_append_new(list, json_pack("{s:s#,s:o}", "name", entry, strcspn(entry, ":"),
+                                        "carried_bytes", number(chq_gauge_carried(&node->app_gauges[i]))));
+    }
+    return list;
+}
+
 static json_t *turn_state(const struct chq_node *node)
 {
     struct chq_turn_server_stats stats = {0};
     if (node->turn == NULL)
         return json_null();
     chq_turn_server_read_stats(node->turn, &stats);
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "port", number(chq_turn_server_port(node->turn)),
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "port", number(chq_turn_server_port(node->turn)),
         "allocations", number(stats.allocations), "to_peer_bytes", number(stats.to_peer_bytes),
         "to_client_bytes", number(stats.to_client_bytes), "dropped_unpaid_packets",
-        number(stats.dropped_unpaid_packets), "dropped_packets", number(stats.dropped_packets));
+        number(stats.dropped_unpaid_packets), "dropped_packets", number(stats.dropped_packets), "apps",
+        turn_apps(node));
 }
 
 static char *describe(const struct chq_node *node)

@@ -395,6 +395,14 @@ static enum chq_err start_turn(struct chq_node *node)
     }
     for (uint32_t i = 0; i < config->turn_allow_peer_count; i++)
         allow[i] = config->turn_allow_peer[i];
+    struct chq_turn_server_app apps[CHQ_TURN_APPS_MAX];
+    for (uint32_t i = 0; i < config->turn_shared_secret_count; i++) {
+        const char *entry = config->turn_shared_secret[i], *colon = strchr(entry, ':');
+        chq_gauge_init(&node->app_gauges[i], 0, UINT64_MAX);
+        apps[i] = (struct chq_turn_server_app){colon + 1, &node->app_gauges[i]};
+        chq_logf(&node->log, CHQ_LOG_WARNING, "TURN users of the app '%.*s' are served without payment",
+            (int)(colon - entry), entry);
+    }
     struct chq_turn_server_config turn = {.listen_address = config->turn_listen,
         .listen_port = (uint16_t)config->turn_port,
         .relay_address = config->turn_relay_address,
@@ -404,6 +412,8 @@ static enum chq_err start_turn(struct chq_node *node)
         .realm = TURN_REALM,
         .allow = allow,
         .allow_count = config->turn_allow_peer_count,
+        .apps = apps,
+        .app_count = config->turn_shared_secret_count,
         .random = chq_system_random(),
         .log = node->log};
     enum chq_err err = chq_turn_server_start(&turn, &node->turn);

@@ -45,6 +45,7 @@ struct chq_node {
     struct chq_wallet *wallet;
     struct chq_turn_server *turn;
     struct chq_gauge free_gauge; /* of static TURN users */
+    struct chq_gauge app_gauges[CHQ_TURN_APPS_MAX]; /* by [turn] shared_secret */
     struct client *clients; /* by connection number */
     uint64_t generations;
     uint32_t *ready, ready_count; /* connections whose mailbox has something for them */

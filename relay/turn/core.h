@@ -2,7 +2,8 @@
 #ifndef CHQ_RELAY_TURN_CORE_H
 #define CHQ_RELAY_TURN_CORE_H
 
-/* The inside of struct chq_turn, shared by turn.c (tables, time), login.c, request.c and data.c only. */
+/* The inside of struct chq_turn, shared by turn.c (tables, time), login.c, timed.c, request.c
+ * and data.c only. */
 
 #include "core/base/limits.h"
 #include "relay/turn/index.h"
@@ -23,6 +24,9 @@ struct credential {
     uint64_t expires_us;
     uint64_t hash;
     uint32_t allocations;
+    uint32_t holds; /* by requests that are being answered */
+    uint8_t
+        app; /* 0: added by the shell; else 1 + the app that made it, and it goes with its last allocation */
 };
 
 struct permission {
@@ -71,6 +75,7 @@ struct chq_turn {
     uint8_t realm[CHQ_TURN_REALM_BYTES_MAX];
     size_t realm_bytes;
     uint8_t hash_key[16], nonce_key[16]; /* SipHash: tables, nonces */
+    uint8_t app_secrets[CHQ_TURN_APPS_MAX][CHQ_TURN_SECRET_BYTES_MAX]; /* config.apps point here */
     uint8_t no_key[16]; /* for unknown names, so that they cost as much as known ones */
     struct allocation **allocations; /* by slot; allocated when first used, then kept */
     uint32_t allocations_n; /* slots ever used */
@@ -91,6 +96,7 @@ struct request {
     const struct chq_stun_message *message;
     const struct chq_address *from;
     uint8_t listener;
+    uint64_t unix_s;
     const uint8_t *key; /* NULL: not authenticated */
     bool sha256; /* it used MESSAGE-INTEGRITY-SHA256, so the answer does */
     uint32_t credential;
@@ -106,8 +112,13 @@ CHQ_MUST_CHECK enum chq_err chq_turn_add_allocation(
     struct chq_turn *turn, const struct request *request, uint32_t *slot);
 void chq_turn_remove_allocation(struct chq_turn *turn, uint32_t slot);
 void chq_turn_note_deadline(struct chq_turn *turn, uint64_t expires_us);
-/* Return the slot of the credential of that name, or CHQ_TURN_INDEX_NONE. */
-uint32_t chq_turn_find_credential(struct chq_turn *turn, struct chq_bytes username);
+/* Return the slot of the credential of that name and app, or CHQ_TURN_INDEX_NONE. */
+uint32_t chq_turn_find_credential(struct chq_turn *turn, struct chq_bytes username, uint8_t app);
+/* Take a free slot and enter name, app and key in it; the caller fills in the rest. CHQ_LIMIT, CHQ_NO_MEMORY. */
+CHQ_MUST_CHECK enum chq_err chq_turn_insert_credential(
+    struct chq_turn *turn, struct chq_bytes username, uint8_t app, const uint8_t key[16], uint32_t *slot);
+/* Forget the credential if an app made it and nothing uses it any more. */
+void chq_turn_release_credential(struct chq_turn *turn, uint32_t slot);
 /* Choose a free port at random and mark it taken. CHQ_LIMIT: none is left. */
 CHQ_MUST_CHECK enum chq_err chq_turn_take_port(
     struct chq_turn *turn, uint8_t family, bool even, uint16_t *port);
@@ -116,8 +127,16 @@ void chq_turn_give_port_back(struct chq_turn *turn, uint8_t family, uint16_t por
 /* login.c */
 /* Return whether this source may have one more unauthenticated reply now. */
 bool chq_turn_may_reply(struct chq_turn *turn, const struct chq_address *source);
-/* Check the credentials of a request; true: request->key and ->credential are set. False: it was answered or dropped. */
+/* Check the credentials of a request; true: request->key and ->credential are set, and the credential is held until
+ * chq_turn_end_login. False: it was answered or dropped. */
 bool chq_turn_login(struct chq_turn *turn, struct request *request);
+
+void chq_turn_end_login(struct chq_turn *turn, const struct request *request);
+
+/* timed.c */
+enum chq_turn_timed { CHQ_TURN_TIMED_NO = 0, CHQ_TURN_TIMED_YES, CHQ_TURN_TIMED_ANSWERED };
+/* Check the request against the apps' secrets. YES: request->key and ->credential are set; NO: no valid credential. */
+enum chq_turn_timed chq_turn_timed_login(struct chq_turn *turn, struct request *request);
 
 /* request.c */
 void chq_turn_on_request(struct chq_turn *turn, struct request *request);

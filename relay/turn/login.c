@@ -113,12 +113,17 @@ bool chq_turn_login(struct chq_turn *turn, struct request *request)
         refuse(turn, request, 438);
         return false;
     }
-    uint32_t slot = chq_turn_find_credential(turn, m->username);
+    uint32_t slot = chq_turn_find_credential(turn, m->username, 0);
     const struct credential *c = slot != CHQ_TURN_INDEX_NONE ? turn->credentials[slot] : NULL;
     if (c != NULL && c->expires_us <= turn->now_us)
         c = NULL;
     const uint8_t *key = c != NULL ? c->key : turn->no_key;
     enum chq_err err = chq_stun_check_integrity(m, &turn->config.crypto, chq_bytes(key, 16));
+    if (c == NULL && turn->config.apps_count > 0) {
+        enum chq_turn_timed timed = chq_turn_timed_login(turn, request);
+        if (timed != CHQ_TURN_TIMED_NO)
+            return timed == CHQ_TURN_TIMED_YES;
+    }
     if (c == NULL || err != CHQ_OK) {
         turn->stats.refused_logins++;
         refuse(turn, request, 401);
@@ -127,5 +132,12 @@ bool chq_turn_login(struct chq_turn *turn, struct request *request)
     request->key = key;
     request->sha256 = (m->has & CHQ_STUN_HAS_INTEGRITY_SHA256) != 0;
     request->credential = slot;
+    turn->credentials[slot]->holds++;
     return true;
+}
+
+void chq_turn_end_login(struct chq_turn *turn, const struct request *request)
+{
+    turn->credentials[request->credential]->holds--;
+    chq_turn_release_credential(turn, request->credential);
 }

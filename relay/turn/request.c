@@ -197,8 +197,8 @@ void chq_turn_on_port(struct chq_turn *turn, uint32_t slot, enum chq_turn_port_r
         .sha256 = a->request.sha256,
         .credential = a->credential};
     if (result != CHQ_TURN_PORT_OK) {
-        chq_turn_remove_allocation(turn, slot);
         chq_turn_send_error(turn, &request, 508);
+        chq_turn_remove_allocation(turn, slot); /* and with it, maybe, the key of the answer */
         return;
     }
     a->open = true;
@@ -383,8 +383,10 @@ void chq_turn_on_request(struct chq_turn *turn, struct request *request)
     case CHQ_STUN_REFRESH:
     case CHQ_STUN_CREATE_PERMISSION:
     case CHQ_STUN_CHANNEL_BIND:
-        if (chq_turn_login(turn, request))
+        if (chq_turn_login(turn, request)) {
             on_authenticated(turn, request);
+            chq_turn_end_login(turn, request);
+        }
         break;
     default: turn->stats.dropped_packets++; break; /* RFC 8489 section 6.3: an unknown method is left alone */
     }

@@ -42,6 +42,12 @@ static enum chq_err check_config(const struct chq_turn_config *c)
     for (size_t i = 0; i < realm_bytes; i++)
         if (c->realm[i] < 0x20 || c->realm[i] == 0x7F || c->realm[i] == '"' || c->realm[i] == '\\')
             return CHQ_MALFORMED;
+    if (c->apps_count > CHQ_TURN_APPS_MAX)
+        return CHQ_LIMIT;
+    for (uint32_t i = 0; i < c->apps_count; i++)
+        if (c->apps[i].secret.size < CHQ_TURN_SECRET_BYTES_MIN ||
+            c->apps[i].secret.size > CHQ_TURN_SECRET_BYTES_MAX)
+            return CHQ_LIMIT;
     if ((c->relay[0].family != 4 && c->relay[0].family != 0) ||
         (c->relay[1].family != 6 && c->relay[1].family != 0) ||
         (c->relay[0].family == 0 && c->relay[1].family == 0))
@@ -60,6 +66,12 @@ enum chq_err chq_turn_new(const struct chq_turn_config *config, struct chq_turn 
     turn->realm_bytes = strlen(config->realm);
     memcpy(turn->realm, config->realm, turn->realm_bytes);
     turn->config.realm = NULL;
+    for (uint32_t i = 0; i < config->apps_count; i++) {
+        struct chq_bytes secret = config->apps[i].secret;
+        CHQ_ASSERT(config->apps[i].gauge != NULL);
+        memcpy(turn->app_secrets[i], secret.data, secret.size);
+        turn->config.apps[i].secret = chq_bytes(turn->app_secrets[i], secret.size);
+    }
     turn->deadline_us = UINT64_MAX;
     chq_random_fill(&config->random, turn->hash_key, sizeof turn->hash_key);
     chq_random_fill(&config->random, turn->nonce_key, sizeof turn->nonce_key);
@@ -165,6 +177,7 @@ void chq_turn_remove_allocation(struct chq_turn *turn, uint32_t slot)
     turn->credentials[a->credential]->allocations--;
     turn->stats.allocations--;
     a->used = a->open = false;
+    chq_turn_release_credential(turn, a->credential);
 }
 
 /* Expiry is looked at once a second at most; an allocation may live that much longer. */
@@ -180,7 +193,7 @@ static uint64_t hash_username(const struct chq_turn *turn, struct chq_bytes user
     return chq_turn_hash64(turn->hash_key, username);
 }
 
-uint32_t chq_turn_find_credential(struct chq_turn *turn, struct chq_bytes username)
+uint32_t chq_turn_find_credential(struct chq_turn *turn, struct chq_bytes username, uint8_t app)
 {
     uint64_t hash = hash_username(turn, username);
     for (uint32_t cursor = 0;;) {
@@ -188,7 +201,7 @@ uint32_t chq_turn_find_credential(struct chq_turn *turn, struct chq_bytes userna
         if (slot == CHQ_TURN_INDEX_NONE)
             return slot;
         const struct credential *c = turn->credentials[slot];
-        if (chq_bytes_equal(chq_bytes(c->username, c->username_bytes), username))
+        if (c->app == app && chq_bytes_equal(chq_bytes(c->username, c->username_bytes), username))
             return slot;
     }
 }
@@ -210,6 +223,37 @@ static enum chq_err new_credential_slot(struct chq_turn *turn, uint32_t *slot)
     return CHQ_OK;
 }
 
+enum chq_err chq_turn_insert_credential(
+    struct chq_turn *turn, struct chq_bytes username, uint8_t app, const uint8_t key[16], uint32_t *slot)
+{
+    CHQ_ASSERT(username.size <= CHQ_TURN_USERNAME_BYTES_MAX);
+    CHQ_TRY(new_credential_slot(turn, slot));
+    struct credential *c = turn->credentials[*slot];
+    memset(c, 0, sizeof *c);
+    c->used = true;
+    memcpy(c->username, username.data, username.size);
+    c->username_bytes = (uint32_t)username.size;
+    memcpy(c->key, key, sizeof c->key);
+    c->app = app;
+    c->hash = hash_username(turn, username);
+    chq_turn_index_add(&turn->by_username, c->hash, *slot);
+    return CHQ_OK;
+}
+
+static void forget_credential(struct chq_turn *turn, uint32_t slot)
+{
+    struct credential *c = turn->credentials[slot];
+    chq_turn_index_remove(&turn->by_username, c->hash, slot);
+    sodium_memzero(c, sizeof *c);
+}
+
+void chq_turn_release_credential(struct chq_turn *turn, uint32_t slot)
+{
+    const struct credential *c = turn->credentials[slot];
+    if (c->app != 0 && c->allocations == 0 && c->holds == 0)
+        forget_credential(turn, slot);
+}
+
 static enum chq_err add_credential(struct chq_turn *turn, const struct chq_turn_event *in)
 {
     struct chq_bytes username = in->credential.username, password = in->credential.password;
@@ -220,17 +264,9 @@ static enum chq_err add_credential(struct chq_turn *turn, const struct chq_turn_
     uint8_t key[16];
     CHQ_TRY(chq_stun_long_term_key(
         &turn->config.crypto, username, chq_bytes(turn->realm, turn->realm_bytes), password, key));
-    uint32_t slot = chq_turn_find_credential(turn, username);
-    if (slot == CHQ_TURN_INDEX_NONE) {
-        CHQ_TRY(new_credential_slot(turn, &slot));
-        struct credential *c = turn->credentials[slot];
-        memset(c, 0, sizeof *c);
-        c->used = true;
-        memcpy(c->username, username.data, username.size);
-        c->username_bytes = (uint32_t)username.size;
-        c->hash = hash_username(turn, username);
-        chq_turn_index_add(&turn->by_username, c->hash, slot);
-    }
+    uint32_t slot = chq_turn_find_credential(turn, username, 0);
+    if (slot == CHQ_TURN_INDEX_NONE)
+        CHQ_TRY(chq_turn_insert_credential(turn, username, 0, key, &slot));
     struct credential *c = turn->credentials[slot];
     memcpy(c->key, key, sizeof key);
     c->gauge = in->credential.gauge;
@@ -241,15 +277,14 @@ static enum chq_err add_credential(struct chq_turn *turn, const struct chq_turn_
 
 static enum chq_err remove_credential(struct chq_turn *turn, struct chq_bytes username)
 {
-    uint32_t slot = chq_turn_find_credential(turn, username);
+    uint32_t slot = chq_turn_find_credential(turn, username, 0);
     if (slot == CHQ_TURN_INDEX_NONE)
         return CHQ_NOT_FOUND;
     struct credential *c = turn->credentials[slot];
     for (uint32_t i = 0; i < turn->allocations_n && c->allocations > 0; i++)
         if (turn->allocations[i]->used && turn->allocations[i]->credential == slot)
             chq_turn_remove_allocation(turn, i);
-    chq_turn_index_remove(&turn->by_username, c->hash, slot);
-    sodium_memzero(c, sizeof *c);
+    forget_credential(turn, slot);
     return CHQ_OK;
 }
 
@@ -308,8 +343,10 @@ static void on_client(struct chq_turn *turn, const struct chq_turn_event *in)
     struct chq_stun_message m;
     if (kind == CHQ_STUN_KIND_MESSAGE && chq_stun_read(datagram, &m) == CHQ_OK) {
         if (m.class == CHQ_STUN_REQUEST) {
-            struct request request = {
-                .message = &m, .from = &in->client.from, .listener = in->client.listener};
+            struct request request = {.message = &m,
+                .from = &in->client.from,
+                .listener = in->client.listener,
+                .unix_s = in->client.unix_s};
             chq_turn_on_request(turn, &request);
             return;
         }

@@ -17,16 +17,25 @@
  * own. The shell (udp.h) owns sockets: it opens and closes the relayed ports the core asks for and reports back.
  *
  * Long-term credentials only (RFC 8489 section 9.2), stateless nonce, key by MD5, MESSAGE-INTEGRITY or
- * MESSAGE-INTEGRITY-SHA256 as the client chose. Not offered, and answered as such: DONT-FRAGMENT (420), EVEN-PORT with
+ * MESSAGE-INTEGRITY-SHA256 as the client chose. Time-limited ones, made by an app that shares a secret with the server,
+ * are taken too: user name "EXPIRY" or "EXPIRY:ANYTHING" (Unix seconds), password base64(HMAC-SHA1(secret, user name)). Not offered, and answered as such: DONT-FRAGMENT (420), EVEN-PORT with
  * reservation and RESERVATION-TOKEN (508), relayed TCP (442). ADDITIONAL-ADDRESS-FAMILY is ignored.
  */
 struct chq_turn;
+
+/* An app whose server makes time-limited credentials for its users; `gauge` pays for all of them. */
+struct chq_turn_app {
+    struct chq_bytes secret; /* CHQ_TURN_SECRET_BYTES_MIN to _MAX; copied */
+    struct chq_gauge *gauge; /* borrowed until the core is freed */
+};
 
 struct chq_turn_config {
     struct chq_address relay[2]; /* what clients are told: IPv4, IPv6; family 0: not offered; no ports */
     uint16_t port_min, port_max; /* relayed ports, both included */
     const char *realm; /* 1 to CHQ_TURN_REALM_BYTES_MAX bytes; borrowed for the call */
     struct chq_peer_filter filter; /* copied */
+    struct chq_turn_app apps[CHQ_TURN_APPS_MAX];
+    uint32_t apps_count;
     uint32_t allocations_max, credentials_max;
     uint32_t allocations_per_credential_max; /* at most CHQ_TURN_ACTIONS_MAX - 1 */
     uint32_t allocations_per_prefix_max; /* of clients in one IPv4 /24 or IPv6 /48 */
@@ -58,6 +67,7 @@ struct chq_turn_event {
         struct {
             struct chq_address from;
             uint8_t listener; /* which listening socket: part of the 5-tuple */
+            uint64_t unix_s; /* the time of day; time-limited credentials alone are held against it */
             struct chq_bytes datagram;
         } client;
         struct {
@@ -116,7 +126,7 @@ struct chq_turn_stats {
     uint64_t refused_logins, rate_limited;
 };
 
-/* Create. CHQ_LIMIT: realm, port range or a maximum out of bounds; CHQ_MALFORMED: quotation mark or control character
+/* Create. CHQ_LIMIT: realm, port range, an app's secret or a maximum out of bounds; CHQ_MALFORMED: quotation mark or control character
  * in the realm, no relay address; CHQ_NO_MEMORY. */
 CHQ_MUST_CHECK enum chq_err chq_turn_new(const struct chq_turn_config *config, struct chq_turn **out);
 /* Wipe keys and free; NULL is accepted. Open ports are the shell's to close. */

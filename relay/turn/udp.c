@@ -93,6 +93,13 @@ static uint64_t monotonic_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static uint64_t unix_s(void)
+{
+    struct timespec now;
+    CHQ_ASSERT(clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0);
+    return now.tv_sec > 0 ? (uint64_t)now.tv_sec : 0;
+}
+
 static int bound_socket(const struct chq_address *address)
 {
     union chq_sockaddr name;
@@ -193,6 +200,8 @@ static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn
     s->window_calls++;
     struct chq_turn_event event = *kind;
     event.now_us = monotonic_us();
+    if (event.type == CHQ_TURN_FROM_CLIENT)
+        event.client.unix_s = unix_s();
     for (int i = 0; i < n; i++) {
         struct chq_bytes datagram = chq_bytes(s->slots[i].data, s->in[i].msg_len);
         struct chq_address from = chq_address_from_sockaddr(&s->in_from[i]);
@@ -406,6 +415,11 @@ static enum chq_err make_core(struct chq_turn_server *s, const struct chq_turn_s
         .unauthenticated_per_s = config->unauthenticated_per_s > 0 ? config->unauthenticated_per_s : 20,
         .random = config->random,
     };
+    if (config->app_count > CHQ_TURN_APPS_MAX)
+        return CHQ_LIMIT;
+    for (uint32_t i = 0; i < config->app_count; i++)
+        core.apps[i] = (struct chq_turn_app){chq_bytes_text(config->apps[i].secret), config->apps[i].gauge};
+    core.apps_count = config->app_count;
     CHQ_TRY(read_addresses(s, config, &core));
     CHQ_TRY(chq_turn_hash_new(&s->hash));
     core.crypto = chq_turn_hash_functions(s->hash);

@@ -15,6 +15,12 @@
  */
 struct chq_turn_server;
 
+/* An app whose users log in with time-limited credentials made from `secret` (see turn.h). */
+struct chq_turn_server_app {
+    const char *secret; /* CHQ_TURN_SECRET_BYTES_MIN to _MAX bytes; borrowed for the call */
+    struct chq_gauge *gauge; /* pays for all of them; borrowed until the server has stopped */
+};
+
 struct chq_turn_server_config {
     const char
         *listen_address; /* IPv4 or IPv6 text; "0.0.0.0" and "::" listen on every address of that family */
@@ -27,6 +33,8 @@ struct chq_turn_server_config {
     const char *const
         *allow; /* peer prefixes ("10.0.0.0/8", "::1/128") that are allowed though special; may be NULL */
     uint32_t allow_count;
+    const struct chq_turn_server_app *apps;
+    uint32_t app_count; /* at most CHQ_TURN_APPS_MAX */
     uint32_t allocations_max; /* 0: 4,096 */
     uint32_t allocations_per_credential_max; /* 0: 16 */
     uint32_t allocations_per_prefix_max; /* 0: 512; of clients in one IPv4 /24 or IPv6 /48 */
@@ -50,7 +58,7 @@ struct chq_turn_server_stats {
 /*
  * Open the listening socket, start the thread, and return the server in *out. `config` is borrowed for the call.
  * CHQ_MALFORMED: an address or prefix is not one; CHQ_LIMIT: the realm is too long, the port range is empty, too many
- * allowed prefixes; CHQ_IO: the socket cannot be opened or bound (address in use): one log line says which;
+ * allowed prefixes or apps, a secret is too short or too long; CHQ_IO: the socket cannot be opened or bound (address in use): one log line says which;
  * CHQ_NO_MEMORY.
  */
 CHQ_MUST_CHECK enum chq_err chq_turn_server_start(

@@ -21,11 +21,13 @@ host=127.0.0.1 relay6=''
 turnutils_peer -L 127.0.0.1 -p $peer_port >"$dir/peer" 2>&1 &
 jobs_to_end+=($!)
 
+login='--user ana:secret' client_login='-u ana -w secret'
+
 # count the packets of one run: NAME CLIENTS PACKETS BYTES OPTIONS...
 run() {
     local name=$1 clients=$2 packets=$3 bytes=$4; shift 4
     mkfifo "$dir/$name.in"
-    "$server" --listen $host $relay6 --allow $host --user ana:secret --per-user 63 <"$dir/$name.in" >"$dir/$name.out" 2>"$dir/$name.err" &
+    "$server" --listen $host $relay6 --allow $host $login --per-user 63 <"$dir/$name.in" >"$dir/$name.out" 2>"$dir/$name.err" &
     local pid=$! port='' i
     jobs_to_end+=($pid)
     exec 7>"$dir/$name.in"
@@ -33,7 +35,7 @@ run() {
         port=$(sed -n 's/^port //p' "$dir/$name.out"); [ -n "$port" ] && break
         read -r -t 0.05 <> <(:)
     done
-    timeout 60 turnutils_uclient -c -u ana -w secret -p "$port" -e $host -r $peer_port -l "$bytes" -n "$packets" \
+    timeout 60 turnutils_uclient -c $client_login -p "$port" -e $host -r $peer_port -l "$bytes" -n "$packets" \
         -m "$clients" -z 5 "$@" $host >"$dir/$name.client" 2>&1
     exec 7>&-
     wait $pid
@@ -57,6 +59,11 @@ run send-odd-size 1 50 171 -s
 run channel 2 100 172
 run channel-big 1 50 1200 -D
 run many 10 20 172
+# the client makes its own time-limited credential, as coturn's use-auth-secret wants it
+login='--secret of-an-app-and-the-relay' client_login='-u ana -W of-an-app-and-the-relay'
+run time-limited-send 2 100 172 -s
+run time-limited-channel 2 100 172
+login='--user ana:secret' client_login='-u ana -w secret'
 if grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null; then
     host=::1 relay6='--relay6 ::1'
     turnutils_peer -L ::1 -p $peer_port >"$dir/peer6" 2>&1 &

@@ -17,13 +17,15 @@
 
 static const char usage[] =
     "usage: chasqui-test-turn [--listen ADDRESS] [--port N] [--relay ADDRESS] [--relay6 ADDRESS]\n"
-    "           [--ports MIN-MAX] [--realm R] [--allow PREFIX]... [--user NAME:PASSWORD] [--limit BYTES]\n"
+    "           [--ports MIN-MAX] [--realm R] [--allow PREFIX]... [--user NAME:PASSWORD] [--secret S]\n"
+    "           [--limit BYTES]\n"
     "           [--rate UNAUTHENTICATED_PER_S] [--per-user ALLOCATIONS]\n";
 
 struct options {
     struct chq_turn_server_config config;
     const char *allow[CHQ_TURN_ALLOWED_PREFIXES_MAX];
     char *user;
+    const char *secret;
     uint64_t limit;
 };
 
@@ -58,6 +60,8 @@ static void read_option(struct options *o, const char *name, char *value)
         o->allow[o->config.allow_count++] = value;
     } else if (strcmp(name, "--user") == 0) {
         o->user = value;
+    } else if (strcmp(name, "--secret") == 0) {
+        o->secret = value;
     } else if (strcmp(name, "--limit") == 0) {
         o->limit = number(value, UINT64_MAX);
     } else if (strcmp(name, "--rate") == 0) {
@@ -85,11 +89,14 @@ static void wait_for_end(void)
             break;
 }
 
-static int serve(const struct options *o)
+static int serve(struct options *o)
 {
     struct chq_turn_server *server;
     struct chq_gauge gauge;
     chq_gauge_init(&gauge, 0, o->limit);
+    const struct chq_turn_server_app app = {o->secret, &gauge};
+    o->config.apps = &app;
+    o->config.app_count = o->secret != NULL ? 1 : 0;
     enum chq_err err = chq_turn_server_start(&o->config, &server);
     if (err != CHQ_OK) {
         fprintf(stderr, "cannot start: %s\n", chq_err_string(err));

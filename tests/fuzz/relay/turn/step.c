@@ -38,6 +38,7 @@ static void check(const struct world *world)
 /* A request with the attributes of the input and a login before the integrity. */
 static void request(struct world *world, const struct chq_address *client, struct chq_bytes in)
 {
+    uint16_t user = client->port;
     static const uint16_t methods[] = {CHQ_STUN_ALLOCATE, CHQ_STUN_REFRESH, CHQ_STUN_CREATE_PERMISSION,
         CHQ_STUN_CHANNEL_BIND, CHQ_STUN_SEND, CHQ_STUN_BINDING};
     struct chq_reader r = chq_reader(in);
@@ -54,7 +55,7 @@ static void request(struct world *world, const struct chq_address *client, struc
             chq_stun_write(&world->w, type, value);
     }
     if (method != CHQ_STUN_SEND && method != CHQ_STUN_BINDING)
-        world_sign(world, "ana", "secret");
+        world_sign(world, user % 4 == 3 ? "1700000600:bo" : "ana", "secret");
     (void)world_send(world, client);
 }
 
@@ -93,6 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_init(&world, 1, &crypto);
     world.config.unauthenticated_per_s = 20;
     chq_gauge_set_limit(&world.gauge, 3000);
+    world.config.apps[0] = (struct chq_turn_app){chq_bytes_text("0123456789abcdef"), &world.gauge};
+    world.config.apps_count = 1;
     CHQ_ASSERT(chq_turn_new(&world.config, &world.turn) == CHQ_OK);
     CHQ_ASSERT(world_add_user(&world, "ana", "secret") == CHQ_OK);
     struct chq_reader r = chq_reader(chq_bytes(data, size));

@@ -9,6 +9,14 @@
 #define KEY  "ab00000000000000000000000000000000000000000000000000000000000012"
 #define REST "\n[ledger]\naddress = /l\nchain = c\nvalidator = " KEY ":1\n"
 
+#define SECRET_16    "0123456789abcdef"
+#define SECRET_64    SECRET_16 SECRET_16 SECRET_16 SECRET_16
+#define LONG_SECRET  SECRET_64 SECRET_64 "0"
+#define SECRET_OF(n) "shared_secret = " #n ":" SECRET_16 "\n"
+#define NINE_SECRETS                                                                                         \
+    SECRET_OF(1)                                                                                             \
+    SECRET_OF(2) SECRET_OF(3) SECRET_OF(4) SECRET_OF(5) SECRET_OF(6) SECRET_OF(7) SECRET_OF(8) SECRET_OF(9)
+
 static void defaults_write_and_read_back(void **state)
 {
     (void)state;
@@ -21,6 +29,8 @@ static void defaults_write_and_read_back(void **state)
     assert_int_equal(chq_relay_config_set(&config, "relay", "price", "0.25", error), CHQ_OK);
     assert_int_equal(chq_relay_config_set(&config, "turn", "allow_peer", "10.0.0.0/8", error), CHQ_OK);
     assert_int_equal(chq_relay_config_set(&config, "turn", "allow_peer", "fd00::/8", error), CHQ_OK);
+    assert_int_equal(chq_relay_config_set(&config, "turn", "shared_secret", "a:" SECRET_16, error), CHQ_OK);
+    assert_int_equal(chq_relay_config_set(&config, "turn", "static_unmetered", "yes", error), CHQ_OK);
     assert_int_equal(chq_relay_config_set(&config, "relay", "region", "two\nlines", error), CHQ_MALFORMED);
     assert_int_equal(chq_relay_config_set(&config, "relay", "nothing", "1", error), CHQ_NOT_FOUND);
     struct chq_writer w = chq_writer_heap(CHQ_CONFIG_BYTES_MAX);
@@ -74,6 +84,19 @@ static void bad_inputs(void **state)
         {"[ledger]\nchain = 123456789012345678901234567890123456789012345678901", "it takes 1 to 50"},
         /* 29 */ {"[relay]\nhost = \xff" REST, "line 2: not UTF-8"},
         /* 30 */ {"", "[ledger] address is missing"},
+        /* 31 */ {"[turn]\nshared_secret = app:0123456789abcdef" REST, "static_unmetered = yes"},
+        /* 32 */
+        {"[turn]\nshared_secret = app:0123456789abcde" REST,
+            "shared_secret = (not shown): it takes name:secret"},
+        /* 33 */ {"[turn]\nshared_secret = :0123456789abcdef" REST, "it takes name:secret"},
+        /* 34 */ {"[turn]\nshared_secret = 0123456789abcdef" REST, "it takes name:secret"},
+        /* 35 */
+        {"[turn]\nshared_secret = 123456789012345678901234567890123:0123456789abcdef" REST, "1 to 32 char"},
+        /* 36 */
+        {"[turn]\nshared_secret = a:0123456789abcdef\nshared_secret = a:fedcba9876543210" REST,
+            "line 3: [turn] shared_secret = (not shown): this name"},
+        /* 37 */ {"[turn]\nshared_secret = a:" LONG_SECRET REST, "16 to 128"},
+        /* 38 */ {"[turn]\n" NINE_SECRETS REST, "at most 8 apps"},
     };
     static struct chq_relay_config config;
     char error[CHQ_CONFIG_ERROR_BYTES];
@@ -99,12 +122,15 @@ static void good_inputs(void **state)
     static struct chq_relay_config config;
     char error[CHQ_CONFIG_ERROR_BYTES];
     const char *text = "; comment\r\n  [relay]  \r\n\tport\t=\t8443 \r\n\r\n# more\nhost=relay.example" REST
-                       "[turn]\nstatic_user = u:p:q\nstatic_unmetered = yes\nport = 0";
+                       "[turn]\nstatic_user = u:p:q\nstatic_unmetered = yes\nport = 0\n"
+                       "shared_secret = a:with:colons:in:it\nshared_secret = ab:0123456789abcdef";
     if (chq_relay_config_read(&config, chq_bytes_text(text), error) != CHQ_OK)
         fail_msg("%s", error);
     assert_int_equal(config.port, 8443);
     assert_string_equal(config.host, "relay.example");
     assert_string_equal(config.turn_static_user[0], "u:p:q");
+    assert_int_equal(config.turn_shared_secret_count, 2);
+    assert_string_equal(config.turn_shared_secret[0], "a:with:colons:in:it");
     assert_int_equal(config.turn_port, 0);
     assert_int_equal(config.quantum_bytes, CHQ_QUANTUM_BYTES_DEFAULT);
 }
