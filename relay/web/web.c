@@ -40,6 +40,12 @@ struct connection {
     struct chq_writer partial; /* a message that comes in pieces */
     bool closing, kept, flow_stopped;
     uint64_t heard_ms, close_by_ms;
+};
+
+/* Whoever has a socket here, also before TLS and WebSocket are through. */
+struct guest {
+    struct guest *next;
+    struct lws *wsi;
     uint8_t address[16];
 };
 
@@ -47,6 +53,8 @@ struct chq_web {
     struct chq_web_config config;
     struct lws_context *lws;
     struct connection **connections; /* by number */
+    struct guest *guests;
+    uint32_t guests_count;
     uint32_t *free_numbers, free_count;
     uint32_t *closed, closed_count; /* to be reported at the end of the pass */
     int epoll, timer;
@@ -77,18 +85,46 @@ static bool address_of(int fd, uint8_t out[16])
     return true;
 }
 
+/* Room for one more from there? Half of those who may connect may be in the middle of it. */
 static bool too_many_from(const struct chq_web *web, const uint8_t address[16])
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < web->config.connections_max; i++)
-        count += web->connections[i] != NULL && memcmp(web->connections[i]->address, address, 16) == 0;
-    return count >= web->config.connections_per_address_max;
+    for (const struct guest *guest = web->guests; guest != NULL; guest = guest->next)
+        count += memcmp(guest->address, address, 16) == 0;
+    return count >= web->config.connections_per_address_max ||
+           web->guests_count >= web->config.connections_max + web->config.connections_max / 2 + 1;
+}
+
+/* false: no memory, the socket must go. */
+static bool come_in(struct chq_web *web, struct lws *wsi)
+{
+    struct guest *guest = calloc(1, sizeof *guest);
+    if (guest == NULL || !address_of(lws_get_socket_fd(wsi), guest->address)) {
+        free(guest);
+        return false;
+    }
+    guest->wsi = wsi;
+    guest->next = web->guests;
+    web->guests = guest;
+    web->guests_count++;
+    return true;
+}
+
+static void go_out(struct chq_web *web, const struct lws *wsi)
+{
+    for (struct guest **at = &web->guests; *at != NULL; at = &(*at)->next)
+        if ((*at)->wsi == wsi) {
+            struct guest *guest = *at;
+            *at = guest->next;
+            free(guest);
+            web->guests_count--;
+            return;
+        }
 }
 
 static struct connection *open_connection(struct chq_web *web, struct lws *wsi)
 {
-    uint8_t address[16];
-    if (!address_of(lws_get_socket_fd(wsi), address) || web->free_count == 0 || too_many_from(web, address)) {
+    if (web->free_count == 0) {
         chq_logf(&web->config.log, CHQ_LOG_INFO, "connection refused: too many of them");
         return NULL;
     }
@@ -98,7 +134,6 @@ static struct connection *open_connection(struct chq_web *web, struct lws *wsi)
     connection->wsi = wsi;
     connection->number = web->free_numbers[--web->free_count];
     connection->heard_ms = chq_web_now_ms();
-    memcpy(connection->address, address, sizeof address);
     web->connections[connection->number] = connection;
     return connection;
 }
@@ -202,6 +237,8 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
         bool known = address_of((int)(intptr_t)in, address);
         return known && (web->free_count == 0 || too_many_from(web, address));
     }
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED: return come_in(web, wsi) ? 0 : -1;
+    case LWS_CALLBACK_WSI_DESTROY: go_out(web, wsi); return 0;
     case LWS_CALLBACK_HTTP:
         if (lws_return_http_status(
                 wsi, HTTP_STATUS_NOT_FOUND, "A Chasqui relay: WebSocket, subprotocol chasqui.v1"))
@@ -231,6 +268,7 @@ static int on_chasqui(struct lws *wsi, enum lws_callback_reasons reason, void *u
             close_connection(web, *connection);
         *connection = NULL;
         return 0;
+    case LWS_CALLBACK_WSI_DESTROY: go_out(web, wsi); return 0;
     default: return 0;
     }
 }
@@ -393,6 +431,8 @@ void chq_web_free(struct chq_web *web)
         close(web->epoll);
     if (web->timer >= 0)
         close(web->timer);
+    while (web->guests != NULL)
+        go_out(web, web->guests->wsi);
     free(web->connections);
     free(web->free_numbers);
     free(web->closed);
