@@ -6,8 +6,9 @@
 #include "core/base/assert.h"
 #include "core/identity/handle.h"
 
-#define EXPIRE_AFTER_S 3600u /* well after every grace period */
-#define REFUSALS_MAX   3u /* a batch that may only have come too early is tried this often */
+#define EXPIRE_AFTER_S  3600u /* well after most grace periods */
+#define EXPIRE_AGAIN_US (3600 * UINT64_C(1000000))
+#define REFUSALS_MAX    3u /* a batch that may only have come too early is tried this often */
 
 static void set_handle(char out[CHQ_AGENT_HANDLE_CHARS], struct chq_bytes handle)
 {
@@ -365,7 +366,7 @@ static void batch_refused(struct chq_agent *a)
 {
     enum chq_err err = a->batch.answer;
     enum agent_batch_kind kind = a->batch.kind;
-    if (kind == AGENT_BATCH_CHANNEL || kind == AGENT_BATCH_EXPIRE)
+    if (kind == AGENT_BATCH_CHANNEL)
         drop_batch_channel(a);
     if (kind == AGENT_BATCH_REVEAL && err == CHQ_EXISTS) {
         a->handle_taken = true;
@@ -374,7 +375,7 @@ static void batch_refused(struct chq_agent *a)
     } else if (kind == AGENT_BATCH_REVEAL) {
         chq_random_fill(&a->random, a->salt, sizeof a->salt); /* commit again */
         a->profile_dirty = true;
-    } else if (kind != AGENT_BATCH_EXPIRE) { /* then somebody else had closed it: the credit is back */
+    } else {
         chq_agent_say_error(a, a->batch.request, err, "the ledger refuses: %s", a->batch.reason);
     }
     chq_agent_backoff(a, &a->batch.retry);
@@ -382,9 +383,23 @@ static void batch_refused(struct chq_agent *a)
     look_again(a);
 }
 
+/* The channel could not be expired: too early, or somebody else did. The others have waited for this batch long enough. */
+static void postpone_expiry(struct chq_agent *a)
+{
+    struct agent_channel *c = chq_agent_channel_find(a, a->batch.subject);
+    if (c != NULL)
+        c->expire_us = a->now_us + EXPIRE_AGAIN_US;
+    chq_agent_batch_clear(a);
+    look_again(a);
+}
+
 static void batch_not_landed(struct chq_agent *a)
 {
     enum chq_err err = a->batch.answer;
+    if (a->batch.kind == AGENT_BATCH_EXPIRE && err != CHQ_OK && err != CHQ_IO && err != CHQ_NO_MEMORY) {
+        postpone_expiry(a);
+        return;
+    }
     bool early = err == CHQ_OK || err == CHQ_AGAIN || err == CHQ_IO || err == CHQ_NO_MEMORY;
     bool unsure = err == CHQ_STATE && ++a->batch.refusals < REFUSALS_MAX;
     if (early || unsure) {
@@ -532,12 +547,35 @@ static void advance_channels(struct chq_agent *a, struct agent_relay *home)
     chq_agent_wake(a, a->wallet_retry.at_us);
 }
 
-/* What is left in a channel comes back when it has expired and somebody says so. */
+/*
+ * What is left in a channel comes back when it has expired and somebody says so. The ledger's time decides: by ours alone, a
+ * clock that jumps would make a batch that is refused until the real expiry, and nothing else could be signed meanwhile.
+ */
 static void advance_expiry(struct chq_agent *a)
 {
     for (struct agent_channel *c = a->channels; c != NULL; c = c->next) {
+        struct chq_channel_record record;
         if (c->state == AGENT_CHANNEL_OPENING || chq_agent_now_s(a) < c->expiry_s + EXPIRE_AFTER_S)
             continue;
+        if (a->now_us < c->expire_us) {
+            chq_agent_wake(a, c->expire_us);
+            continue;
+        }
+        const struct agent_lookup *l = chq_agent_look(a, CHQ_RECORD_CHANNEL, c->id, c->expire_us);
+        if (l == NULL)
+            return;
+        if (!l->present || chq_channel_record_read(chq_bytes(l->value, l->size), &record) != CHQ_OK ||
+            record.state == CHQ_CHANNEL_CLOSED) { /* somebody else did it: the credit is back */
+            chq_agent_channel_free(a, c);
+            look_again(a);
+            a->again = true;
+            return;
+        }
+        if (l->time_s < record.expiry_s + EXPIRE_AFTER_S) {
+            c->expire_us = a->now_us + EXPIRE_AGAIN_US;
+            chq_agent_wake(a, c->expire_us);
+            continue;
+        }
         struct chq_operation op = {.type = CHQ_OPERATION_CHANNEL_EXPIRE};
         memcpy(op.channel_expire.channel, c->id, 32);
         batch_begin(a, AGENT_BATCH_EXPIRE, &op, 1);

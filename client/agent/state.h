@@ -123,6 +123,7 @@ struct agent_channel {
     uint64_t acked, claimed_bytes; /* the relay's word; not stored */
     uint32_t doubts; /* times in a row that the relay claimed too much for it */
     bool disputed; /* given up for that; then it is DONE as well */
+    uint64_t expire_us; /* not asked to expire before; not stored */
     uint64_t suspect_us; /* the relay refused it: what does the ledger say? 0: nothing wrong */
     bool dirty;
 };

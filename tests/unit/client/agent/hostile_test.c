@@ -204,6 +204,65 @@ static void a_clock_jump_keeps_the_prekeys(void **state)
     chq_agent_free(b.agent);
 }
 
+/* The home relay shows the channel as it is on the ledger, whose clock stands at `time_s`. */
+static void ledger_says(struct bench *b, const struct agent_channel *c, uint64_t time_s)
+{
+    const struct chq_channel_record record = {.deposit_micro = 1000,
+        .tokens = c->tokens,
+        .price_micro = c->price_micro,
+        .quantum_bytes = c->quantum_bytes,
+        .expiry_s = c->expiry_s,
+        .state = CHQ_CHANNEL_OPEN};
+    uint8_t bytes[CHQ_RECORD_VALUE_BYTES_MAX];
+    struct chq_writer w = chq_writer_fixed(bytes, sizeof bytes);
+    struct agent_lookup *l;
+    (void)chq_agent_look(b->agent, CHQ_RECORD_CHANNEL, c->id, UINT64_MAX);
+    for (l = b->agent->lookups; l->kind != CHQ_RECORD_CHANNEL; l = l->next)
+        ;
+    chq_channel_record_put(&w, &record);
+    free(l->value);
+    l->value = chq_agent_copy(b->agent, chq_writer_bytes(&w));
+    l->size = w.size;
+    l->done = l->present = true;
+    l->wanted = false;
+    l->fetched_us = b->agent->now_us;
+    l->time_s = time_s;
+}
+
+/* By our clock the channel has long expired, by the ledger's it has not: no batch is made that would hold up all others. */
+static void only_the_ledgers_clock_expires_channels(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    struct agent_channel *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    *c = (struct agent_channel){.state = AGENT_CHANNEL_OPEN,
+        .tokens = 10,
+        .price_micro = 100,
+        .quantum_bytes = 65536,
+        .expiry_s = START_MS / 1000 + 86400};
+    b.agent->channels = c;
+    b.agent->account_known = b.agent->account_present = b.agent->account_has_handle = true;
+    b.agent->device_listed = b.agent->registered = true;
+    b.agent->unix_ms = START_MS + UINT64_C(3650) * 86400000;
+    ledger_says(&b, c, START_MS / 1000);
+    chq_agent_advance_account(b.agent);
+    assert_int_equal(b.agent->batch.kind, 0);
+    assert_ptr_equal(b.agent->channels, c);
+    b.agent->now_us += UINT64_C(3601) * 1000000;
+    ledger_says(&b, c, c->expiry_s + 3600);
+    chq_agent_advance_account(b.agent);
+    assert_int_equal(b.agent->batch.kind, AGENT_BATCH_EXPIRE);
+    /* Too early all the same, says the ledger behind the relay: the batch is given up, the channel is not. */
+    b.agent->batch.answered = b.agent->account_known = true;
+    b.agent->batch.answer = CHQ_AGAIN;
+    chq_agent_advance_account(b.agent);
+    assert_int_equal(b.agent->batch.kind, 0);
+    assert_ptr_equal(b.agent->channels, c);
+    chq_agent_free(b.agent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_greedy_relay_is_not_used),
         cmocka_unit_test(a_relay_for_nothing_is_no_relay),
         cmocka_unit_test(a_clock_jump_keeps_the_prekeys),
+        cmocka_unit_test(only_the_ledgers_clock_expires_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
