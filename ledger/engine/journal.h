@@ -29,7 +29,7 @@
 struct chq_journal;
 
 #define CHQ_ENGINE_REASON_BYTES   512
-#define CHQ_JOURNAL_SEGMENT_BYTES (64u * 1024 * 1024)
+#define CHQ_JOURNAL_SEGMENT_BYTES (16u * 1024 * 1024)
 #define CHQ_JOURNAL_ENTRY_HEAD    48
 
 /* What the journal asks of the system; NULL members stand for the system's own. Tests let them fail. */

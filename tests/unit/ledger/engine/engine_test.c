@@ -240,6 +240,35 @@ static void a_torn_end_is_cut_off_and_damage_is_refused(void **state)
     assert_int_equal(open_engine(&engine, NULL), CHQ_MALFORMED);
 }
 
+/* Wherever a crash cut the last block, and whatever the disk kept of it, the blocks before it are there. */
+static void every_torn_write_is_survived(void **state)
+{
+    (void)state;
+    static uint8_t whole[64 * 1024], torn[64 * 1024];
+    char path[PATH_MAX], snapshot[PATH_MAX];
+    make_journal(10, path);
+    size_t used = used_bytes(path), begin = used - 700; /* the last block is about that long */
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, whole, sizeof whole, 0), sizeof whole);
+    for (size_t cut = begin; cut < used; cut += 41) {
+        for (int kept = 0; kept < 2; kept++) { /* zeros from there on, or only a hole of one sector */
+            memcpy(torn, whole, sizeof whole);
+            memset(torn + cut, 0, kept != 0 && used - cut > 512 ? 512 : used - cut);
+            assert_int_equal(pwrite(fd, torn, sizeof torn, 0), sizeof torn);
+            for (const char *const *suffix = (const char *const[]){"", "-wal", "-shm", NULL}; *suffix != NULL;
+                 suffix++) {
+                snprintf(snapshot, sizeof snapshot, "%s/snapshot.sqlite%s", dir, *suffix);
+                unlink(snapshot);
+            }
+            struct chq_engine *engine = must_open();
+            uint64_t balance = proved_balance(engine, ana.id, NOW_US);
+            assert_int_equal(balance, 8);
+            chq_engine_close(engine);
+        }
+    }
+    close(fd);
+}
+
 static void foreign_files_are_refused(void **state)
 {
     (void)state;
@@ -381,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(answers_survive_any_end, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(
             a_torn_end_is_cut_off_and_damage_is_refused, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(every_torn_write_is_survived, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(disk_errors_stop_the_acknowledging, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(old_journal_files_are_deleted, make_folder, drop_folder),
