@@ -432,6 +432,17 @@ static void old_messages_expire(void **state)
     chq_mailbox_totals(b.box, &totals);
     assert_int_equal(totals.messages, 1);
     assert_int_equal(totals.bytes, 10);
+    /* What a reader has in its hands is its ACK's to delete. */
+    GIVE(&b, 0, subscribe_frame(&b, 0, 0, 1));
+    stored(&b, CHQ_OK);
+    window(&b, 0, 100);
+    assert_int_equal(b.actions.send.n, 1);
+    b.kept_s += 60 * 24 * 3600;
+    step(&b, (struct chq_mailbox_event){.type = CHQ_MAILBOX_TIMEOUT});
+    for (size_t i = 0; i < b.actions.persist.n; i++)
+        assert_int_not_equal(b.actions.persist.v[i].type, CHQ_MAILBOX_DELETE_MESSAGES);
+    GIVE(&b, 0, ack_frame(&b, 0, 2, 1));
+    assert_int_equal(b.actions.persist.n, 1);
     chq_mailbox_free(b.box);
 }
 

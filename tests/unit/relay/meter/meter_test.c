@@ -364,7 +364,9 @@ static void bad_tokens(void **state)
     struct chq_meter_row row;
     assert_true(chq_meter_row(b.meter, 0, &row));
     assert_int_equal(row.index, 0);
+    memset(&b.saved, 0, sizeof b.saved);
     token(&b, 0, 5);
+    assert_int_equal(b.saved.index, 5); /* and is written anew */
     assert_true(chq_meter_row(b.meter, 0, &row));
     assert_int_equal(row.index, 5);
     chq_meter_free(b.meter);
