@@ -232,6 +232,7 @@ void client_init(struct sim *s, uint32_t c)
     static const char *const names[CLIENTS_MAX] = {"ana", "bo", "chaska", "dai"};
     struct sim_client *client = &s->clients[c];
     memcpy(client->handle, names[c], strlen(names[c]));
+    client->wish = client->handle;
     chq_random_fill(&s->random, client->entropy, 32);
     chq_account_from_entropy(&client->truth, client->entropy);
     chq_seeded_init(&client->seeded, s->seed * 16 + c + 1);
@@ -241,7 +242,8 @@ void client_init(struct sim *s, uint32_t c)
     if (s->options.calm)
         client->home = c % s->options.relays;
     sim_at(s, sim_below(s, 2000000), EVENT_CLIENT_START, c, 0);
-    sim_at(s, 1000000, EVENT_APP, c, 0);
+    if (c < s->options.clients)
+        sim_at(s, 1000000, EVENT_APP, c, 0);
     if (s->options.calm)
         return;
     if (sim_below(s, 2) == 0) {
@@ -272,13 +274,18 @@ void client_start(struct sim *s, uint32_t c)
     client->timer_us = 0;
     sim_log(s, "%s starts", client->handle);
     client_event(s, c, &start, false);
-    if (!fresh || client->agent == NULL)
-        return;
+    if (fresh && client->agent != NULL)
+        client_create(s, c, client->wish);
+}
+
+void client_create(struct sim *s, uint32_t c, const char *handle)
+{
+    struct sim_client *client = &s->clients[c];
     struct chq_writer w = chq_writer_heap(CHQ_INVITATION_CHARACTERS_MAX);
     struct chq_agent_event create = {.type = CHQ_AGENT_COMMAND};
     create.command.type = CHQ_AGENT_CREATE;
     create.command.text = invitation(s, client->home, &w);
-    create.command.handle = chq_bytes_text(client->handle);
+    create.command.handle = chq_bytes_text(handle);
     create.command.secret = chq_bytes(client->entropy, 32);
     client_event(s, c, &create, false);
     chq_writer_free(&w);
@@ -304,10 +311,8 @@ void client_crash(struct sim *s, uint32_t c)
     sim_at(s, 500000 + sim_below(s, 8000000), EVENT_CLIENT_START, c, 0);
 }
 
-void client_free(struct sim *s, uint32_t c)
+static void free_rows(struct sim_client *client)
 {
-    struct sim_client *client = &s->clients[c];
-    chq_agent_free(client->agent);
     while (client->rows != NULL) {
         struct row *row = client->rows;
         client->rows = row->next;
@@ -316,9 +321,21 @@ void client_free(struct sim *s, uint32_t c)
     }
 }
 
+void client_lose(struct sim *s, uint32_t c)
+{
+    client_crash(s, c);
+    free_rows(&s->clients[c]);
+}
+
+void client_free(struct sim *s, uint32_t c)
+{
+    chq_agent_free(s->clients[c].agent);
+    free_rows(&s->clients[c]);
+}
+
 /* --- the user --- */
 
-static void add(struct sim *s, uint32_t c, uint32_t other)
+void client_add(struct sim *s, uint32_t c, uint32_t other)
 {
     struct chq_agent_event event = {.type = CHQ_AGENT_COMMAND};
     event.command.type = CHQ_AGENT_ADD;
@@ -326,7 +343,7 @@ static void add(struct sim *s, uint32_t c, uint32_t other)
     client_event(s, c, &event, false);
 }
 
-static void write_text(struct sim *s, uint32_t c, uint32_t other)
+void client_write(struct sim *s, uint32_t c, uint32_t other)
 {
     static char text[CHQ_TEXT_BYTES_MAX + 1];
     struct chq_agent_event event = {.type = CHQ_AGENT_COMMAND};
@@ -413,10 +430,11 @@ void client_app(struct sim *s, uint32_t c)
     bool open = false;
     if (client->agent != NULL && client->ready && other != c && s->clients[other].got_from[other] == 0) {
         if (knows(client, s->clients[other].truth.id)) {
-            if (client->sent_to[other] < s->options.messages)
-                write_text(s, c, other);
+            if (client->sent_to[other] + (s->options.calm ? 1 : 0) <
+                s->options.messages) /* the story has the last */
+                client_write(s, c, other);
         } else if (client->added[other] == 0 || s->now_us >= s->options.faults_until_us) {
-            add(s, c, other);
+            client_add(s, c, other);
         }
     }
     for (uint32_t i = 0; i < s->options.clients; i++)

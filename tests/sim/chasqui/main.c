@@ -53,7 +53,7 @@ static void mutate(struct sim_options *o, enum mutation mutation)
 /* A calm day: ana adds bo by handle, both write twice. The same on every machine, so it can be compared as text. */
 static struct sim_options calm_day(FILE *trace)
 {
-    return (struct sim_options){.clients = 2, .relays = 2, .messages = 2, .calm = true, .trace = trace};
+    return (struct sim_options){.clients = 2, .relays = 2, .messages = 3, .calm = true, .trace = trace};
 }
 
 static int run_trace(const char *path)

@@ -54,6 +54,7 @@ struct row {
 
 struct sim_client {
     char handle[CHQ_AGENT_HANDLE_CHARS];
+    const char *wish; /* the handle first asked for */
     uint8_t entropy[32];
     struct chq_account truth; /* the oracle's knowledge of this account */
     uint32_t home;
@@ -188,6 +189,7 @@ enum event_type {
     EVENT_FAULT,
     EVENT_APP,
     EVENT_CALL,
+    EVENT_STORY,
     EVENT_DEVICE
 };
 
@@ -302,6 +304,12 @@ void client_event(struct sim *s, uint32_t c, const struct chq_agent_event *event
 void client_on_timer(struct sim *s, uint32_t c, uint64_t armed_us);
 void client_app(struct sim *s, uint32_t c);
 void client_call(struct sim *s, uint32_t c);
+void story_begin(struct sim *s);
+void story_go_on(struct sim *s, uint64_t chapter);
+void client_create(struct sim *s, uint32_t c, const char *handle);
+void client_add(struct sim *s, uint32_t c, uint32_t other);
+void client_write(struct sim *s, uint32_t c, uint32_t other);
+void client_lose(struct sim *s, uint32_t c); /* the device, with all that was on it */
 void client_device(struct sim *s, uint32_t c);
 
 /* oracle.c */

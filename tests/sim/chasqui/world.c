@@ -357,6 +357,7 @@ static void dispatch(struct sim *s, const struct event *e)
     case EVENT_FAULT: on_fault(s); return;
     case EVENT_APP: client_app(s, e->a); return;
     case EVENT_CALL: client_call(s, e->a); return;
+    case EVENT_STORY: story_go_on(s, e->number); return;
     case EVENT_DEVICE: client_device(s, e->a); return;
     }
 }
@@ -368,7 +369,9 @@ static void begin(struct sim *s)
         relay_init(s, r);
     for (uint32_t c = 0; c < s->options.clients; c++)
         client_init(s, c);
-    if (!s->options.calm)
+    if (s->options.calm)
+        story_begin(s);
+    else
         sim_at(s, 1000000, EVENT_FAULT, 0, 0);
 }
 
@@ -401,7 +404,7 @@ bool sim_run(const struct sim_options *options, uint64_t seed, char why[512], st
     run(s);
     bool ok = !s->failed;
     memcpy(why, s->why, sizeof s->why);
-    for (uint32_t c = 0; c < options->clients; c++)
+    for (uint32_t c = 0; c < CLIENTS_MAX; c++)
         client_free(s, c);
     for (uint32_t r = 0; r < options->relays; r++)
         relay_free(s, r);
