@@ -69,8 +69,7 @@ inside() {
         root=$1; shift
         mount --bind "$root" "$root" && cd "$root" &&
         mount -t proc proc "$root/proc" && mount -t sysfs sysfs "$root/sys" &&
-        mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/run" &&
-        mount -t tmpfs tmpfs "$root/tmp" || exit 1
+        mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/run" || exit 1
         exec chroot "$root" /usr/bin/env -i HOME=/root TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin \
             ${http_proxy:+http_proxy="$http_proxy"} bash -c "cd /srv/chasqui && $*"
     ' _ "$root" "$@"
