@@ -98,13 +98,13 @@ static bool ask(FILE *terminal, const char *question, char *text)
 {
     struct termios before, quiet;
     int fd = fileno(terminal);
-    fputs(question, terminal);
-    fflush(terminal);
     if (tcgetattr(fd, &before) != 0)
         return false;
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
-    tcsetattr(fd, TCSAFLUSH, &quiet);
+    tcsetattr(fd, TCSAFLUSH, &quiet); /* before the question: what is typed after it counts */
+    fputs(question, terminal);
+    fflush(terminal);
     bool ok = fgets(text, PASSPHRASE_MAX, terminal) != NULL && !cli_interrupted;
     tcsetattr(fd, TCSAFLUSH, &before);
     fputc('\n', terminal);
@@ -204,6 +204,12 @@ static void notice_state(struct cli *cli, const struct chq_event *event)
         snprintf(cli->link_text, sizeof cli->link_text, "%s", event->up ? "" : event->text);
 }
 
+/* A job in the background that reads the terminal would be stopped. */
+static bool may_read(int fd)
+{
+    return fd >= 0 && (!isatty(fd) || tcgetpgrp(fd) == getpgrp());
+}
+
 const struct chq_event *cli_wait_fd(struct cli *cli, uint64_t deadline_ms, int fd, bool *fd_ready)
 {
     if (fd_ready != NULL)
@@ -220,8 +226,9 @@ const struct chq_event *cli_wait_fd(struct cli *cli, uint64_t deadline_ms, int f
         struct pollfd fds[2] = {
             {.fd = chq_client_fd(cli->client), .events = POLLIN}, {.fd = fd, .events = POLLIN}};
         uint64_t left = deadline_ms - now;
-        int rc = poll(fds, fd >= 0 ? 2 : 1, left > 1000 ? 1000 : (int)left);
-        if (rc > 0 && fd >= 0 && (fds[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+        bool reading = may_read(fd);
+        int rc = poll(fds, reading ? 2 : 1, left > 1000 ? 1000 : (int)left);
+        if (rc > 0 && reading && (fds[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
             fds[0].revents == 0) {
             *fd_ready = true;
             return NULL;
