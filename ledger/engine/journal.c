@@ -72,13 +72,17 @@ static size_t entry_at(struct chq_bytes segment, size_t at, uint64_t *height, st
     return padded(CHQ_JOURNAL_ENTRY_HEAD + size);
 }
 
-/* Whether any good entry starts behind `at`. */
-static bool good_entry_follows(struct chq_bytes segment, size_t at)
+/*
+ * Whether any good entry starts behind `at`, of a height that can come soon after `newest`: whoever sends batches can put bytes
+ * that look like an entry into one, and must not make a torn block look like corruption that stops the start.
+ */
+static bool good_entry_follows(struct chq_bytes segment, size_t at, uint64_t newest)
 {
     struct chq_bytes payload;
     uint64_t height;
     for (at += 8; at + CHQ_JOURNAL_ENTRY_HEAD <= segment.size; at += 8)
-        if (entry_at(segment, at, &height, &payload) > 0)
+        if (entry_at(segment, at, &height, &payload) > 0 && height > newest &&
+            height - newest <= segment.size / CHQ_JOURNAL_ENTRY_HEAD)
             return true;
     return false;
 }
@@ -169,7 +173,7 @@ static enum chq_err replay_segment(struct chq_journal *j, const struct chq_journ
     if (used > at || !newest) {
         if (!newest && used <= at)
             goto done;
-        if (!newest || good_entry_follows(segment, at))
+        if (!newest || good_entry_follows(segment, at, j->height))
             return corrupted(j, first, at, "its checksum does not fit, and it is not the end", reason);
         if (j->height < config->durable_height)
             return corrupted(j, first, at, "a block that was durable does not read back", reason);
