@@ -161,6 +161,8 @@ void client_event(struct sim *s, uint32_t c, const struct chq_agent_event *event
     struct sim_client *client = &s->clients[c];
     struct chq_agent_event timed = *event;
     struct chq_agent_actions actions;
+    if (client->agent == NULL)
+        return; /* the program is not running */
     uint32_t security = client->security;
     bool early = s->options.mutation == MUTATION_CLIENT_EARLY_ACK;
     timed.now_us = s->now_us;
@@ -358,7 +360,7 @@ void client_write(struct sim *s, uint32_t c, uint32_t other)
     client_event(s, c, &event, false);
 }
 
-static bool knows(const struct sim_client *client, const uint8_t account[32])
+bool client_knows(const struct sim_client *client, const uint8_t account[32])
 {
     struct chq_agent_contact contact;
     for (uint32_t i = 0; chq_agent_contact(client->agent, i, &contact) == CHQ_OK; i++)
@@ -429,7 +431,7 @@ void client_app(struct sim *s, uint32_t c)
     uint32_t other = (uint32_t)sim_below(s, s->options.clients);
     bool open = false;
     if (client->agent != NULL && client->ready && other != c && s->clients[other].got_from[other] == 0) {
-        if (knows(client, s->clients[other].truth.id)) {
+        if (client_knows(client, s->clients[other].truth.id)) {
             if (client->sent_to[other] + (s->options.calm ? 1 : 0) <
                 s->options.messages) /* the story has the last */
                 client_write(s, c, other);

@@ -308,6 +308,7 @@ void story_begin(struct sim *s);
 void story_go_on(struct sim *s, uint64_t chapter);
 void client_create(struct sim *s, uint32_t c, const char *handle);
 void client_add(struct sim *s, uint32_t c, uint32_t other);
+bool client_knows(const struct sim_client *client, const uint8_t account[32]);
 void client_write(struct sim *s, uint32_t c, uint32_t other);
 void client_lose(struct sim *s, uint32_t c); /* the device, with all that was on it */
 void client_device(struct sim *s, uint32_t c);

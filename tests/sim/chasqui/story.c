@@ -52,6 +52,18 @@ static void pay(struct sim *s)
     client_event(s, ANA, &wallet, false);
 }
 
+/* The last message of `c`; when the program has just died over it (chq_sim --memory), once more. */
+static void write_last(struct sim *s, uint32_t c, uint32_t other, uint64_t chapter)
+{
+    struct sim_client *client = &s->clients[c];
+    if (client->agent != NULL && client->ready && client_knows(client, s->clients[other].truth.id))
+        client_write(s, c, other);
+    else if (client->agent != NULL && client->ready)
+        client_add(s, c, other);
+    if (client->sent_to[other] < s->options.messages && !s->failed)
+        sim_at(s, 3000000, EVENT_STORY, 0, 0)->number = chapter;
+}
+
 void story_go_on(struct sim *s, uint64_t chapter)
 {
     switch ((enum chapter)chapter) {
@@ -71,8 +83,8 @@ void story_go_on(struct sim *s, uint64_t chapter)
         client_lose(s, BO);
         return;
     case ADDS_AGAIN: client_add(s, BO, ANA); return;
-    case WRITES_AGAIN: client_write(s, BO, ANA); return;
-    case ANSWERS: client_write(s, ANA, BO); return;
+    case WRITES_AGAIN: write_last(s, BO, ANA, chapter); return;
+    case ANSWERS: write_last(s, ANA, BO, chapter); return;
     case CHAPTERS: return;
     }
 }
