@@ -149,6 +149,27 @@ static void batches(void **unused)
         expect_refused(run_bytes(chq_bytes(w.data, cut)), CHQ_MALFORMED, "malformed");
     w.data[w.size - 1] ^= 1;
     expect_refused(run_bytes(chq_writer_bytes(&w)), CHQ_AUTH, "signature");
+
+    /* One operation too many, and one byte too many. */
+    static struct chq_operation many[CHQ_BATCH_OPERATIONS_MAX];
+    static uint8_t records[CHQ_SETTLEMENTS_PER_BATCH_MAX * CHQ_SETTLEMENT_BYTES];
+    struct chq_writer big = chq_writer_heap(2 * CHQ_BATCH_BYTES_MAX);
+    for (size_t i = 0; i < CHQ_BATCH_OPERATIONS_MAX; i++)
+        many[i].type = CHQ_OPERATION_HANDLE_COMMIT;
+    assert_int_equal(run(&ana, many, CHQ_BATCH_OPERATIONS_MAX), CHQ_OK);
+    for (size_t i = 0; i < 2; i++)
+        many[i] = (struct chq_operation){.type = CHQ_OPERATION_CHANNEL_SETTLE,
+            .channel_settle.records = chq_bytes(records, sizeof records)};
+    expect_refused(run(&ana, many, 1), CHQ_NOT_FOUND, "no channel 0");
+    struct chq_batch batch = {.chain_id = chq_bytes_text(FIXTURE_CHAIN), .nonce = ana.nonce};
+    struct chq_writer body = chq_writer_heap(2 * CHQ_BATCH_BYTES_MAX);
+    memcpy(batch.signer, ana.id, 32);
+    chq_batch_put(&body, &batch, many, 2);
+    chq_signed_write(&big, &ana.root, CHQ_BATCH_DOMAIN, chq_writer_bytes(&body));
+    assert_int_equal(chq_writer_finish(&big), CHQ_OK);
+    expect_refused(run_bytes(chq_writer_bytes(&big)), CHQ_MALFORMED, "malformed");
+    chq_writer_free(&body);
+    chq_writer_free(&big);
     chq_writer_free(&w);
     end();
 }
