@@ -55,6 +55,8 @@
 #define CHQ_TURN_CHANNEL_S            600
 #define CHQ_TURN_CHANNEL_GRACE_S      300 /* an expired channel is kept from other peers this long */
 #define CHQ_TURN_NONCE_S              600
+#define CHQ_TURN_RESERVATIONS_MAX     64
+#define CHQ_TURN_RESERVATION_S        30
 
 /* p2p: calls */
 #define CHQ_CALL_CANDIDATES_MAX         32 /* each way, host + server reflexive + relayed */

@@ -439,6 +439,12 @@ void chq_stun_write_unknown(struct chq_writer *w, const uint16_t *types, size_t 
     chq_stun_write(w, CHQ_STUN_UNKNOWN_ATTRIBUTES, chq_bytes(value, 2 * count));
 }
 
+void chq_stun_write_address_error(struct chq_writer *w, uint8_t family, uint16_t code)
+{
+    const uint8_t value[4] = {family == 6 ? 2 : 1, 0, (uint8_t)(code / 100), (uint8_t)(code % 100)};
+    chq_stun_write(w, CHQ_STUN_ADDRESS_ERROR_CODE, chq_bytes(value, sizeof value));
+}
+
 void chq_stun_write_channel(struct chq_writer *w, uint16_t channel)
 {
     chq_stun_write_u32(w, CHQ_STUN_CHANNEL_NUMBER, (uint32_t)channel << 16);

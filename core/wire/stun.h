@@ -67,6 +67,7 @@ enum chq_stun_attribute_type {
     CHQ_STUN_XOR_MAPPED_ADDRESS = 0x0020,
     CHQ_STUN_RESERVATION_TOKEN = 0x0022,
     CHQ_STUN_ADDITIONAL_ADDRESS_FAMILY = 0x8000,
+    CHQ_STUN_ADDRESS_ERROR_CODE = 0x8001,
     CHQ_STUN_PASSWORD_ALGORITHMS = 0x8002,
     CHQ_STUN_SOFTWARE = 0x8022,
     CHQ_STUN_FINGERPRINT = 0x8028
@@ -206,6 +207,8 @@ void chq_stun_write_address(struct chq_writer *w, uint16_t type, const struct ch
 void chq_stun_write_error(struct chq_writer *w, uint16_t code, struct chq_bytes reason);
 /* Append UNKNOWN-ATTRIBUTES. */
 void chq_stun_write_unknown(struct chq_writer *w, const uint16_t *types, size_t count);
+/* Append ADDRESS-ERROR-CODE (RFC 8656 section 18.12) without a reason phrase; `family` is 4 or 6. */
+void chq_stun_write_address_error(struct chq_writer *w, uint8_t family, uint16_t code);
 /* Append CHANNEL-NUMBER. */
 void chq_stun_write_channel(struct chq_writer *w, uint16_t channel);
 /* Append MESSAGE-INTEGRITY (SHA1) or MESSAGE-INTEGRITY-SHA256 (SHA256) over what was written. */

@@ -2,8 +2,8 @@
 #ifndef CHQ_RELAY_TURN_CORE_H
 #define CHQ_RELAY_TURN_CORE_H
 
-/* The inside of struct chq_turn, shared by turn.c (tables, time), login.c, timed.c, request.c
- * and data.c only. */
+/* The inside of struct chq_turn, shared by turn.c (tables, time), login.c, timed.c, allocate.c,
+ * request.c and data.c only. */
 
 #include "core/base/limits.h"
 #include "relay/turn/index.h"
@@ -13,7 +13,9 @@
 #define REPLY_BYTES    1024
 #define NONCE_BYTES    12 /* base64url of 3 bytes of seconds and 6 bytes of MAC */
 #define PORT_TRIES_MAX 8
-#define MICRO          UINT64_C(1000000)
+
+#define CHQ_TURN_TOKEN_BYTES 8
+#define MICRO                UINT64_C(1000000)
 
 struct credential {
     uint8_t username[CHQ_TURN_USERNAME_BYTES_MAX];
@@ -40,20 +42,34 @@ struct channel {
     uint64_t expires_us;
 };
 
-/* What the success response to Allocate needs, also when the request comes again. */
+/* What Allocate asked for and its answer needs, also when the request comes again. Arrays: IPv4, IPv6. */
 struct allocate_request {
     uint8_t transaction_id[CHQ_STUN_TRANSACTION_ID_BYTES];
     uint32_t lifetime_s;
     bool fingerprint, sha256;
+    bool even_port, reserve; /* EVEN-PORT, and its R bit */
+    bool claimed; /* the port was reserved before: there is no other choice */
+    bool wants[2];
+    uint16_t errors[2]; /* why that family could not be had; 0: it could, or was not asked for */
+    uint8_t token[CHQ_TURN_TOKEN_BYTES]; /* with `reserve`: of the next port */
+};
+
+/* A port kept for a while for the user who has its token (RFC 8656 section 7.2). */
+struct reservation {
+    uint64_t expires_us; /* 0: not used */
+    uint64_t owner; /* hash of the user's name */
+    uint8_t owner_app, family;
+    uint16_t port;
+    uint8_t token[CHQ_TURN_TOKEN_BYTES];
 };
 
 struct allocation {
-    bool used, open; /* not open: waiting for the shell to open the port */
-    bool even_port;
+    bool used, open; /* not open: waiting for the shell to open a port */
     uint8_t listener;
     uint8_t tries;
-    uint8_t family; /* of the relayed address: 4 or 6 */
-    uint16_t port;
+    uint8_t opening; /* which of `ports` the shell was asked for */
+    uint16_t ports[2]; /* relayed, IPv4 and IPv6; 0: none */
+    bool port_open[2];
     uint32_t credential;
     struct chq_address client;
     uint64_t client_hash;
@@ -83,6 +99,7 @@ struct chq_turn {
     uint32_t credentials_n;
     struct chq_turn_index by_client, by_username;
     uint8_t ports[2][65536 / 8]; /* taken relayed ports, by family */
+    struct reservation reservations[CHQ_TURN_RESERVATIONS_MAX];
     struct bucket buckets[BUCKETS];
     uint64_t now_us, deadline_us;
     uint64_t indications; /* transaction ids of Data indications are a keyed hash of this */
@@ -111,6 +128,8 @@ uint32_t chq_turn_find_allocation(struct chq_turn *turn, const struct chq_addres
 CHQ_MUST_CHECK enum chq_err chq_turn_add_allocation(
     struct chq_turn *turn, const struct request *request, uint32_t *slot);
 void chq_turn_remove_allocation(struct chq_turn *turn, uint32_t slot);
+/* Close the allocation's relayed port of that family (0: IPv4, 1: IPv6) and forget the peers that go with it. */
+void chq_turn_close_family(struct chq_turn *turn, uint32_t slot, unsigned family);
 void chq_turn_note_deadline(struct chq_turn *turn, uint64_t expires_us);
 /* Return the slot of the credential of that name and app, or CHQ_TURN_INDEX_NONE. */
 uint32_t chq_turn_find_credential(struct chq_turn *turn, struct chq_bytes username, uint8_t app);
@@ -119,9 +138,10 @@ CHQ_MUST_CHECK enum chq_err chq_turn_insert_credential(
     struct chq_turn *turn, struct chq_bytes username, uint8_t app, const uint8_t key[16], uint32_t *slot);
 /* Forget the credential if an app made it and nothing uses it any more. */
 void chq_turn_release_credential(struct chq_turn *turn, uint32_t slot);
-/* Choose a free port at random and mark it taken. CHQ_LIMIT: none is left. */
+/* Choose a free port at random and mark it taken; `pair`: it is even, and the next one is marked too. CHQ_LIMIT: none
+ * is left. */
 CHQ_MUST_CHECK enum chq_err chq_turn_take_port(
-    struct chq_turn *turn, uint8_t family, bool even, uint16_t *port);
+    struct chq_turn *turn, uint8_t family, bool even, bool pair, uint16_t *port);
 void chq_turn_give_port_back(struct chq_turn *turn, uint8_t family, uint16_t port);
 
 /* login.c */
@@ -138,9 +158,16 @@ enum chq_turn_timed { CHQ_TURN_TIMED_NO = 0, CHQ_TURN_TIMED_YES, CHQ_TURN_TIMED_
 /* Check the request against the apps' secrets. YES: request->key and ->credential are set; NO: no valid credential. */
 enum chq_turn_timed chq_turn_timed_login(struct chq_turn *turn, struct request *request);
 
+/* allocate.c */
+uint32_t chq_turn_granted_lifetime(const struct chq_stun_message *m);
+void chq_turn_on_allocate(struct chq_turn *turn, const struct request *request);
+/* An Allocate from a client that has allocation `a`. */
+void chq_turn_on_allocate_again(
+    struct chq_turn *turn, const struct request *request, const struct allocation *a);
+void chq_turn_on_port(struct chq_turn *turn, uint32_t slot, enum chq_turn_port_result result);
+
 /* request.c */
 void chq_turn_on_request(struct chq_turn *turn, struct request *request);
-void chq_turn_on_port(struct chq_turn *turn, uint32_t slot, enum chq_turn_port_result result);
 /* Start an answer in turn->reply; then add attributes; then send. */
 struct chq_writer chq_turn_begin_reply(
     struct chq_turn *turn, const struct request *request, enum chq_stun_class class, uint16_t error);

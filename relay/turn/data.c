@@ -49,17 +49,19 @@ static bool charge(struct chq_turn *turn, const struct allocation *a, size_t pay
     return false;
 }
 
-static void send_to_peer(
+/* Return the action, or NULL when nobody pays for it. */
+static struct chq_turn_action *send_to_peer(
     struct chq_turn *turn, uint32_t slot, const struct chq_address *peer, struct chq_bytes payload)
 {
     if (!charge(turn, turn->allocations[slot], payload.size))
-        return;
+        return NULL;
     struct chq_turn_action *action = chq_turn_push(turn, CHQ_TURN_TO_PEER);
     action->allocation = slot;
     action->address = *peer;
     action->payload = payload;
     turn->stats.to_peer_packets++;
     turn->stats.to_peer_bytes += payload.size;
+    return action;
 }
 
 static struct allocation *live_allocation(
@@ -84,7 +86,7 @@ void chq_turn_on_channel_data(
         turn->stats.dropped_packets++;
         return;
     }
-    send_to_peer(turn, slot, &c->peer, payload);
+    (void)send_to_peer(turn, slot, &c->peer, payload);
 }
 
 void chq_turn_on_send(
@@ -92,15 +94,18 @@ void chq_turn_on_send(
 {
     uint32_t slot;
     struct allocation *a = live_allocation(turn, from, listener, &slot);
-    bool fine = a != NULL && m->unknown_count == 0 && (m->has & CHQ_STUN_HAS_DONT_FRAGMENT) == 0 &&
+    bool fine = a != NULL && m->unknown_count == 0 &&
+                ((m->has & CHQ_STUN_HAS_DONT_FRAGMENT) == 0 || turn->config.can_set_dont_fragment) &&
                 (m->has & CHQ_STUN_HAS_DATA) != 0 && m->peers_count == 1 && m->peers[0].port != 0 &&
-                m->peers[0].family == a->family && chq_turn_has_permission(turn, a, &m->peers[0]) &&
+                a->ports[m->peers[0].family == 6] != 0 && chq_turn_has_permission(turn, a, &m->peers[0]) &&
                 chq_peer_filter_allows(&turn->config.filter, &m->peers[0]);
     if (!fine) {
         turn->stats.dropped_packets++;
         return;
     }
-    send_to_peer(turn, slot, &m->peers[0], m->data);
+    struct chq_turn_action *action = send_to_peer(turn, slot, &m->peers[0], m->data);
+    if (action != NULL)
+        action->dont_fragment = (m->has & CHQ_STUN_HAS_DONT_FRAGMENT) != 0; /* RFC 8656 section 15 */
 }
 
 /* Everything of a Data indication that stands before the data itself. */

@@ -5,8 +5,6 @@
 #include "core/base/assert.h"
 #include "relay/turn/core.h"
 
-#define TRANSPORT_UDP 17
-
 struct chq_writer chq_turn_begin_reply(
     struct chq_turn *turn, const struct request *request, enum chq_stun_class class, uint16_t error)
 {
@@ -68,159 +66,24 @@ static void on_binding(struct chq_turn *turn, const struct request *request)
     chq_turn_send_reply(turn, request, &w);
 }
 
-static uint32_t granted_lifetime(const struct chq_stun_message *m)
-{
-    uint32_t asked = m->has & CHQ_STUN_HAS_LIFETIME ? m->lifetime_s : 0;
-    if (asked < CHQ_TURN_LIFETIME_DEFAULT_S) /* RFC 8656 section 7.2: not below the default */
-        return CHQ_TURN_LIFETIME_DEFAULT_S;
-    return asked < CHQ_TURN_LIFETIME_MAX_S ? asked : CHQ_TURN_LIFETIME_MAX_S;
-}
-
-static void send_allocated(struct chq_turn *turn, const struct request *request, const struct allocation *a)
-{
-    struct chq_address relayed = turn->config.relay[a->family == 6];
-    relayed.port = a->port;
-    struct chq_writer w = chq_turn_begin_reply(turn, request, CHQ_STUN_SUCCESS, 0);
-    chq_stun_write_address(&w, CHQ_STUN_XOR_RELAYED_ADDRESS, &relayed);
-    chq_stun_write_u32(&w, CHQ_STUN_LIFETIME, a->request.lifetime_s);
-    chq_stun_write_address(&w, CHQ_STUN_XOR_MAPPED_ADDRESS, &a->client);
-    chq_turn_send_reply(turn, request, &w);
-}
-
-/* An Allocate from a client that has an allocation: the same again (its answer was lost), or 437. */
-static void on_allocate_again(
-    struct chq_turn *turn, const struct request *request, const struct allocation *a)
-{
-    if (memcmp(a->request.transaction_id, request->message->transaction_id, CHQ_STUN_TRANSACTION_ID_BYTES) !=
-            0 ||
-        a->credential != request->credential)
-        chq_turn_send_error(turn, request, 437);
-    else if (a->open)
-        send_allocated(turn, request, a);
-}
-
-/* Many accounts of one network shall not take all ports. */
-static bool prefix_is_full(const struct chq_turn *turn, const struct chq_address *client)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < turn->allocations_n; i++) {
-        const struct allocation *a = turn->allocations[i];
-        if (a->used && a->client.family == client->family &&
-            memcmp(a->client.ip, client->ip, client->family == 4 ? 3 : 6) == 0)
-            n++;
-    }
-    return n >= turn->config.allocations_per_prefix_max;
-}
-
-/* RFC 8656 section 7.2, steps 3 to 10. Return the error code, or 0 and what to open. */
-static uint16_t check_allocate(const struct chq_turn *turn, const struct request *request, uint8_t *family)
-{
-    const struct chq_stun_message *m = request->message;
-    bool reserve = (m->has & CHQ_STUN_HAS_EVEN_PORT) && m->even_port_reserve;
-    if ((m->has & CHQ_STUN_HAS_TRANSPORT) == 0)
-        return 400;
-    if (m->transport != TRANSPORT_UDP)
-        return 442;
-    if (m->has & CHQ_STUN_HAS_RESERVATION_TOKEN)
-        return m->has & (CHQ_STUN_HAS_EVEN_PORT | CHQ_STUN_HAS_FAMILY) ? 400 : 508;
-    if ((m->has & CHQ_STUN_HAS_FAMILY) && (m->has & CHQ_STUN_HAS_ADDITIONAL_FAMILY))
-        return 400;
-    if ((m->has & CHQ_STUN_HAS_FAMILY) && m->family != 1 && m->family != 2)
-        return 440;
-    *family = (m->has & CHQ_STUN_HAS_FAMILY) && m->family == 2 ? 6 : 4;
-    if (turn->config.relay[*family == 6].family == 0)
-        return 440;
-    if (turn->credentials[request->credential]->allocations >= turn->config.allocations_per_credential_max ||
-        prefix_is_full(turn, request->from))
-        return 486;
-    return reserve ? 508 : 0;
-}
-
-static void ask_for_port(struct chq_turn *turn, uint32_t slot)
-{
-    struct allocation *a = turn->allocations[slot];
-    struct chq_turn_action *action = chq_turn_push(turn, CHQ_TURN_OPEN_PORT);
-    action->allocation = slot;
-    action->address = turn->config.relay[a->family == 6];
-    action->address.port = a->port;
-}
-
-static void on_allocate(struct chq_turn *turn, const struct request *request)
-{
-    const struct chq_stun_message *m = request->message;
-    uint8_t family = 4;
-    uint16_t port = 0, error = check_allocate(turn, request, &family);
-    bool even = (m->has & CHQ_STUN_HAS_EVEN_PORT) != 0;
-    uint32_t slot;
-    if (error == 0 && chq_turn_take_port(turn, family, even, &port) != CHQ_OK)
-        error = 508;
-    if (error == 0 && chq_turn_add_allocation(turn, request, &slot) != CHQ_OK) {
-        chq_turn_give_port_back(turn, family, port);
-        error = 508;
-    }
-    if (error != 0) {
-        chq_turn_send_error(turn, request, error);
-        return;
-    }
-    struct allocation *a = turn->allocations[slot];
-    a->family = family;
-    a->even_port = even;
-    a->port = port;
-    memcpy(a->request.transaction_id, m->transaction_id, sizeof a->request.transaction_id);
-    a->request.lifetime_s = granted_lifetime(m);
-    a->request.fingerprint = (m->has & CHQ_STUN_HAS_FINGERPRINT) != 0;
-    a->request.sha256 = request->sha256;
-    ask_for_port(turn, slot);
-}
-
-void chq_turn_on_port(struct chq_turn *turn, uint32_t slot, enum chq_turn_port_result result)
-{
-    CHQ_ASSERT(slot < turn->allocations_n && turn->allocations[slot]->used && !turn->allocations[slot]->open);
-    struct allocation *a = turn->allocations[slot];
-    uint16_t port = 0;
-    if (result == CHQ_TURN_PORT_TAKEN && ++a->tries < PORT_TRIES_MAX &&
-        chq_turn_take_port(turn, a->family, a->even_port, &port) == CHQ_OK) {
-        chq_turn_give_port_back(turn, a->family, a->port);
-        a->port = port;
-        ask_for_port(turn, slot);
-        return;
-    }
-    /* what the answer needs of the request, which is long gone */
-    struct chq_stun_message m = {
-        .method = CHQ_STUN_ALLOCATE, .has = a->request.fingerprint ? CHQ_STUN_HAS_FINGERPRINT : 0};
-    memcpy(m.transaction_id, a->request.transaction_id, sizeof m.transaction_id);
-    struct chq_address client = a->client;
-    struct request request = {.message = &m,
-        .from = &client,
-        .listener = a->listener,
-        .key = turn->credentials[a->credential]->key,
-        .sha256 = a->request.sha256,
-        .credential = a->credential};
-    if (result != CHQ_TURN_PORT_OK) {
-        chq_turn_send_error(turn, &request, 508);
-        chq_turn_remove_allocation(turn, slot); /* and with it, maybe, the key of the answer */
-        return;
-    }
-    a->open = true;
-    a->expires_us = turn->now_us + a->request.lifetime_s * MICRO;
-    chq_turn_note_deadline(turn, a->expires_us);
-    turn->stats.allocations_total++;
-    send_allocated(turn, &request, a);
-}
-
 /* RFC 8656 section 8.2. */
 static void on_refresh(struct chq_turn *turn, const struct request *request, uint32_t slot)
 {
     const struct chq_stun_message *m = request->message;
     struct allocation *a = turn->allocations[slot];
-    if ((m->has & CHQ_STUN_HAS_FAMILY) && m->family != (a->family == 6 ? 2 : 1)) {
+    bool one = (m->has & CHQ_STUN_HAS_FAMILY) != 0;
+    unsigned family = m->family == 2 ? 1 : 0;
+    if (one && ((m->family != 1 && m->family != 2) || a->ports[family] == 0)) {
         chq_turn_send_error(turn, request, 443);
         return;
     }
-    uint32_t lifetime_s = (m->has & CHQ_STUN_HAS_LIFETIME) && m->lifetime_s == 0 ? 0 : granted_lifetime(m);
+    uint32_t lifetime_s =
+        (m->has & CHQ_STUN_HAS_LIFETIME) && m->lifetime_s == 0 ? 0 : chq_turn_granted_lifetime(m);
     struct chq_writer w = chq_turn_begin_reply(turn, request, CHQ_STUN_SUCCESS, 0);
     chq_stun_write_u32(&w, CHQ_STUN_LIFETIME, lifetime_s);
-    if (lifetime_s == 0) {
+    if (lifetime_s == 0 && one && a->ports[!family] != 0) {
+        chq_turn_close_family(turn, slot, family); /* of two, the other one goes on */
+    } else if (lifetime_s == 0) {
         chq_turn_remove_allocation(turn, slot);
     } else {
         a->expires_us = turn->now_us + lifetime_s * MICRO;
@@ -232,7 +95,7 @@ static void on_refresh(struct chq_turn *turn, const struct request *request, uin
 static uint16_t check_peer(
     const struct chq_turn *turn, const struct allocation *a, const struct chq_address *peer)
 {
-    if (peer->family != a->family)
+    if (a->ports[peer->family == 6] == 0)
         return 443;
     return chq_peer_filter_allows(&turn->config.filter, peer) ? 0 : 403;
 }
@@ -357,12 +220,12 @@ static void on_authenticated(struct chq_turn *turn, const struct request *reques
     }
     if (m->unknown_count > 0)
         send_unknown(turn, request, m->unknown, m->unknown_count);
-    else if (m->has & CHQ_STUN_HAS_DONT_FRAGMENT)
+    else if ((m->has & CHQ_STUN_HAS_DONT_FRAGMENT) && !turn->config.can_set_dont_fragment)
         send_unknown(turn, request, &dont_fragment, 1);
     else if (m->method == CHQ_STUN_ALLOCATE && a != NULL)
-        on_allocate_again(turn, request, a);
+        chq_turn_on_allocate_again(turn, request, a);
     else if (m->method == CHQ_STUN_ALLOCATE)
-        on_allocate(turn, request);
+        chq_turn_on_allocate(turn, request);
     else if (a == NULL || !a->open)
         chq_turn_send_error(turn, request, 437);
     else if (a->credential != request->credential)

@@ -36,7 +36,7 @@ static enum chq_err check_config(const struct chq_turn_config *c)
         return CHQ_LIMIT;
     if (c->allocations_max == 0 || c->allocations_max > 1u << 20 || c->credentials_max == 0 ||
         c->credentials_max > 1u << 24 || c->allocations_per_credential_max == 0 ||
-        c->allocations_per_credential_max >= CHQ_TURN_ACTIONS_MAX || c->allocations_per_prefix_max == 0 ||
+        c->allocations_per_credential_max >= CHQ_TURN_ACTIONS_MAX / 2 || c->allocations_per_prefix_max == 0 ||
         c->unauthenticated_per_s == 0 || c->unauthenticated_per_s > 1000000)
         return CHQ_LIMIT;
     for (size_t i = 0; i < realm_bytes; i++)
@@ -111,7 +111,7 @@ void chq_turn_free(struct chq_turn *turn)
 
 struct chq_turn_action *chq_turn_push(struct chq_turn *turn, enum chq_turn_action_type type)
 {
-    CHQ_ASSERT(turn->out->n < CHQ_TURN_ACTIONS_MAX);
+    CHQ_ASSERT(turn->out->n + 2 <= CHQ_TURN_ACTIONS_MAX);
     struct chq_turn_action *action = &turn->out->v[turn->out->n++];
     memset(action, 0, sizeof *action);
     action->type = type;
@@ -167,12 +167,33 @@ enum chq_err chq_turn_add_allocation(struct chq_turn *turn, const struct request
     return CHQ_OK;
 }
 
+void chq_turn_close_family(struct chq_turn *turn, uint32_t slot, unsigned family)
+{
+    struct allocation *a = turn->allocations[slot];
+    uint8_t number = family == 1 ? 6 : 4;
+    if (a->ports[family] == 0)
+        return;
+    if (a->port_open[family]) {
+        struct chq_turn_action *action = chq_turn_push(turn, CHQ_TURN_CLOSE_PORT);
+        action->allocation = slot;
+        action->address.family = number;
+    }
+    chq_turn_give_port_back(turn, number, a->ports[family]);
+    a->ports[family] = 0;
+    a->port_open[family] = false;
+    for (uint32_t i = 0; i < a->permissions_n; i++)
+        if (a->permissions[i].host.family == number)
+            memset(&a->permissions[i], 0, sizeof a->permissions[i]);
+    for (uint32_t i = 0; i < a->channels_n; i++)
+        if (a->channels[i].peer.family == number)
+            memset(&a->channels[i], 0, sizeof a->channels[i]);
+}
+
 void chq_turn_remove_allocation(struct chq_turn *turn, uint32_t slot)
 {
     struct allocation *a = turn->allocations[slot];
-    if (a->open)
-        chq_turn_push(turn, CHQ_TURN_CLOSE_PORT)->allocation = slot;
-    chq_turn_give_port_back(turn, a->family, a->port);
+    chq_turn_close_family(turn, slot, 0);
+    chq_turn_close_family(turn, slot, 1);
     chq_turn_index_remove(&turn->by_client, a->client_hash, slot);
     turn->credentials[a->credential]->allocations--;
     turn->stats.allocations--;
@@ -293,16 +314,25 @@ static bool port_is_free(const struct chq_turn *turn, uint8_t family, uint16_t p
     return (turn->ports[family == 6][port / 8] >> port % 8 & 1) == 0;
 }
 
-enum chq_err chq_turn_take_port(struct chq_turn *turn, uint8_t family, bool even, uint16_t *port)
+static void mark_port(struct chq_turn *turn, uint8_t family, uint16_t port)
+{
+    turn->ports[family == 6][port / 8] |= (uint8_t)(1 << port % 8);
+}
+
+enum chq_err chq_turn_take_port(struct chq_turn *turn, uint8_t family, bool even, bool pair, uint16_t *port)
 {
     uint32_t range = (uint32_t)turn->config.port_max - turn->config.port_min + 1;
     uint32_t at = 0;
     for (uint32_t i = 0; i < range + 32; i++) { /* random tries, then all ports from the last of them on */
         at = i < 32 ? (uint32_t)chq_random_below(&turn->config.random, range) : (at + 1) % range;
         uint16_t p = (uint16_t)(turn->config.port_min + at);
-        if ((even && p % 2 != 0) || !port_is_free(turn, family, p))
+        if (((even || pair) && p % 2 != 0) || !port_is_free(turn, family, p))
             continue;
-        turn->ports[family == 6][p / 8] |= (uint8_t)(1 << p % 8);
+        if (pair && (p == turn->config.port_max || !port_is_free(turn, family, (uint16_t)(p + 1))))
+            continue;
+        mark_port(turn, family, p);
+        if (pair)
+            mark_port(turn, family, (uint16_t)(p + 1));
         *port = p;
         return CHQ_OK;
     }
@@ -323,7 +353,7 @@ static void on_timeout(struct chq_turn *turn)
         struct allocation *a = turn->allocations[i];
         if (!a->used || !a->open)
             continue;
-        if (a->expires_us <= turn->now_us && turn->out->n < CHQ_TURN_ACTIONS_MAX)
+        if (a->expires_us <= turn->now_us && turn->out->n + 2 <= CHQ_TURN_ACTIONS_MAX)
             chq_turn_remove_allocation(turn, i);
         else if (a->expires_us <= turn->now_us)
             turn->deadline_us = turn->now_us; /* more than one step can close: again at once */

@@ -18,8 +18,8 @@
  *
  * Long-term credentials only (RFC 8489 section 9.2), stateless nonce, key by MD5, MESSAGE-INTEGRITY or
  * MESSAGE-INTEGRITY-SHA256 as the client chose. Time-limited ones, made by an app that shares a secret with the server,
- * are taken too: user name "EXPIRY" or "EXPIRY:ANYTHING" (Unix seconds), password base64(HMAC-SHA1(secret, user name)). Not offered, and answered as such: DONT-FRAGMENT (420), EVEN-PORT with
- * reservation and RESERVATION-TOKEN (508), relayed TCP (442). ADDITIONAL-ADDRESS-FAMILY is ignored.
+ * are taken too: user name "EXPIRY" or "EXPIRY:ANYTHING" (Unix seconds), password base64(HMAC-SHA1(secret, user name)). Not
+ * offered, and answered as such: relayed TCP (442).
  */
 struct chq_turn;
 
@@ -37,8 +37,9 @@ struct chq_turn_config {
     struct chq_turn_app apps[CHQ_TURN_APPS_MAX];
     uint32_t apps_count;
     uint32_t allocations_max, credentials_max;
-    uint32_t allocations_per_credential_max; /* at most CHQ_TURN_ACTIONS_MAX - 1 */
+    uint32_t allocations_per_credential_max; /* at most CHQ_TURN_ACTIONS_MAX / 2 - 1 */
     uint32_t allocations_per_prefix_max; /* of clients in one IPv4 /24 or IPv6 /48 */
+    bool can_set_dont_fragment; /* the shell can; otherwise DONT-FRAGMENT is answered with 420 */
     uint32_t unauthenticated_per_s; /* replies a second and source; the burst is three times that */
     struct chq_random random; /* context borrowed for the core's life, as is the crypto's */
     struct chq_stun_crypto crypto;
@@ -47,7 +48,7 @@ struct chq_turn_config {
 enum chq_turn_event_type {
     CHQ_TURN_FROM_CLIENT = 1, /* a datagram came in on a listening socket */
     CHQ_TURN_FROM_PEER, /* a datagram came in on a relayed port */
-    CHQ_TURN_PORT_OPENED, /* answers CHQ_TURN_OPEN_PORT, before any other event for that allocation */
+    CHQ_TURN_PORT_OPENED, /* answers CHQ_TURN_OPEN_PORT, before any other event */
     CHQ_TURN_CREDENTIAL_ADDED, /* or replaced */
     CHQ_TURN_CREDENTIAL_REMOVED, /* closes its allocations */
     CHQ_TURN_TIMEOUT /* chq_turn_deadline_us has come */
@@ -93,9 +94,9 @@ struct chq_turn_event {
 
 enum chq_turn_action_type {
     CHQ_TURN_TO_CLIENT = 1, /* send head + payload + tail to `address` from listening socket `listener` */
-    CHQ_TURN_TO_PEER, /* send payload to `address` from the relayed port of `allocation` */
+    CHQ_TURN_TO_PEER, /* send payload to `address` from the relayed port of `allocation` in `address.family` */
     CHQ_TURN_OPEN_PORT, /* open `address.port` for `allocation` in `address.family`, then report PORT_OPENED */
-    CHQ_TURN_CLOSE_PORT /* close the relayed port of `allocation`; its number may be used again from now on */
+    CHQ_TURN_CLOSE_PORT /* close the relayed port of `allocation` in `address.family`; its number may be used again from now on */
 };
 
 /* One output; done in order. head and tail point into the core and are valid until the next step, payload points into
@@ -104,11 +105,12 @@ struct chq_turn_action {
     enum chq_turn_action_type type;
     uint32_t allocation;
     uint8_t listener;
+    bool dont_fragment; /* TO_PEER: drop the payload rather than send it in fragments */
     struct chq_address address;
     struct chq_bytes head, payload, tail;
 };
 
-#define CHQ_TURN_ACTIONS_MAX 64
+#define CHQ_TURN_ACTIONS_MAX 128
 #define CHQ_TURN_HEAD_BYTES_MAX                                                                              \
     64 /* of `head` before a payload; a message of its own (no payload) may be longer */
 

@@ -57,7 +57,7 @@ struct chq_turn_server {
     struct chq_address bind[2]; /* where relayed ports are opened: IPv4, IPv6 */
     uint16_t port;
     int listen_fd, epoll_fd, wake_fd;
-    int *port_fds; /* by allocation; -1: closed */
+    int *port_fds; /* by port_key; -1: closed */
     uint32_t port_fds_n;
     bool thread_runs;
     pthread_t thread;
@@ -118,6 +118,12 @@ static int bound_socket(const struct chq_address *address)
     return fd;
 }
 
+/* An allocation has a relayed port in one family or in both. */
+static uint32_t port_key(uint32_t allocation, uint8_t family)
+{
+    return 2 * allocation + (family == 6 ? 1 : 0);
+}
+
 static enum chq_turn_port_result open_port(struct chq_turn_server *s, const struct chq_turn_action *action)
 {
     struct chq_address address = s->bind[action->address.family == 6];
@@ -125,7 +131,8 @@ static enum chq_turn_port_result open_port(struct chq_turn_server *s, const stru
     int fd = bound_socket(&address);
     if (fd < 0 && errno == EADDRINUSE)
         return CHQ_TURN_PORT_TAKEN;
-    struct epoll_event interest = {.events = EPOLLIN, .data.u64 = action->allocation};
+    struct epoll_event interest = {
+        .events = EPOLLIN, .data.u64 = port_key(action->allocation, address.family)};
     if (fd < 0 || epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &interest) != 0) {
         int error = errno;
         if (fd >= 0)
@@ -137,15 +144,39 @@ static enum chq_turn_port_result open_port(struct chq_turn_server *s, const stru
         return CHQ_TURN_PORT_NONE;
     }
     s->told_no_port = false;
-    s->port_fds[action->allocation] = fd;
+    s->port_fds[interest.data.u64] = fd;
     return CHQ_TURN_PORT_OK;
 }
 
-static void close_port(struct chq_turn_server *s, uint32_t allocation)
+static void close_port(struct chq_turn_server *s, uint32_t key)
 {
     chq_turn_outbox_flush(&s->outbox, &s->locals);
-    (void)close(s->port_fds[allocation]);
-    s->port_fds[allocation] = -1;
+    (void)close(s->port_fds[key]);
+    s->port_fds[key] = -1;
+}
+
+/* Let `fd` send in fragments, as sockets do at first, or not at all what does not fit. */
+static bool set_dont_fragment(int fd, uint8_t family, bool on)
+{
+    const int value = family == 6 ? (on ? 1 : 0) : on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_WANT;
+    return (family == 6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &value, sizeof value)
+                        : setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value)) == 0;
+}
+
+static void send_to_peer(struct chq_turn_server *s, const struct chq_turn_action *action)
+{
+    int fd = s->port_fds[port_key(action->allocation, action->address.family)];
+    if (action->dont_fragment) { /* alone: the socket's option holds for all that it sends */
+        chq_turn_outbox_flush(&s->outbox, &s->locals);
+        (void)set_dont_fragment(fd, action->address.family, true);
+    }
+    /* the payload lies in the slot */
+    chq_turn_outbox_add(&s->outbox, fd, &action->address, &s->locals, 0,
+        (uint8_t *)(uintptr_t)action->payload.data, action->payload.size);
+    if (action->dont_fragment) {
+        chq_turn_outbox_flush(&s->outbox, &s->locals);
+        (void)set_dont_fragment(fd, action->address.family, false);
+    }
 }
 
 /* Do what the core asked for; `slot` is where the datagram it speaks of lies. A port that is opened leads to a step of
@@ -159,10 +190,7 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
             const struct chq_turn_action *action = &s->actions.v[i];
             uint8_t *data;
             switch (action->type) {
-            case CHQ_TURN_TO_PEER: /* the payload lies in the slot */
-                chq_turn_outbox_add(&s->outbox, s->port_fds[action->allocation], &action->address, &s->locals,
-                    0, (uint8_t *)(uintptr_t)action->payload.data, action->payload.size);
-                break;
+            case CHQ_TURN_TO_PEER: send_to_peer(s, action); break;
             case CHQ_TURN_TO_CLIENT:
                 data = action->payload.data != NULL ? slot->data - action->head.size : slot->data;
                 memcpy(data, action->head.data, action->head.size);
@@ -176,7 +204,9 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
                 opened.port.result = open_port(s, action);
                 again = true;
                 break;
-            case CHQ_TURN_CLOSE_PORT: close_port(s, action->allocation); break;
+            case CHQ_TURN_CLOSE_PORT:
+                close_port(s, port_key(action->allocation, action->address.family));
+                break;
             }
         }
         if (again)
@@ -322,7 +352,7 @@ static void *run(void *arg)
                 relay_batch(s, s->listen_fd, &from_client);
             } else if (s->port_fds[key] >= 0) { /* not closed earlier in this round */
                 struct chq_turn_event from_peer = {
-                    .type = CHQ_TURN_FROM_PEER, .peer = {.allocation = (uint32_t)key}};
+                    .type = CHQ_TURN_FROM_PEER, .peer = {.allocation = (uint32_t)(key / 2)}};
                 relay_batch(s, s->port_fds[key], &from_peer);
             }
         }
@@ -400,6 +430,20 @@ static enum chq_err read_addresses(
     return CHQ_OK;
 }
 
+static bool can_set_dont_fragment(const struct chq_turn_config *core)
+{
+    bool can = true;
+    for (int i = 0; i < 2; i++) {
+        if (core->relay[i].family == 0)
+            continue;
+        int fd = socket(i == 1 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        can = can && fd >= 0 && set_dont_fragment(fd, core->relay[i].family, true);
+        if (fd >= 0)
+            (void)close(fd);
+    }
+    return can;
+}
+
 static enum chq_err make_core(struct chq_turn_server *s, const struct chq_turn_server_config *config)
 {
     struct chq_turn_config core = {
@@ -421,9 +465,10 @@ static enum chq_err make_core(struct chq_turn_server *s, const struct chq_turn_s
         core.apps[i] = (struct chq_turn_app){chq_bytes_text(config->apps[i].secret), config->apps[i].gauge};
     core.apps_count = config->app_count;
     CHQ_TRY(read_addresses(s, config, &core));
+    core.can_set_dont_fragment = can_set_dont_fragment(&core);
     CHQ_TRY(chq_turn_hash_new(&s->hash));
     core.crypto = chq_turn_hash_functions(s->hash);
-    s->port_fds_n = core.allocations_max;
+    s->port_fds_n = 2 * core.allocations_max;
     s->port_fds = malloc(s->port_fds_n * sizeof *s->port_fds);
     if (s->port_fds == NULL)
         return CHQ_NO_MEMORY;

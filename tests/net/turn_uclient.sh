@@ -21,7 +21,7 @@ host=127.0.0.1 relay6=''
 turnutils_peer -L 127.0.0.1 -p $peer_port >"$dir/peer" 2>&1 &
 jobs_to_end+=($!)
 
-login='--user ana:secret' client_login='-u ana -w secret'
+login='--user ana:secret' client_login='-u ana -w secret' rtcp=-c
 
 # count the packets of one run: NAME CLIENTS PACKETS BYTES OPTIONS...
 run() {
@@ -35,7 +35,7 @@ run() {
         port=$(sed -n 's/^port //p' "$dir/$name.out"); [ -n "$port" ] && break
         read -r -t 0.05 <> <(:)
     done
-    timeout 60 turnutils_uclient -c $client_login -p "$port" -e $host -r $peer_port -l "$bytes" -n "$packets" \
+    timeout 60 turnutils_uclient $rtcp $client_login -p "$port" -e $host -r $peer_port -l "$bytes" -n "$packets" \
         -m "$clients" -z 5 "$@" $host >"$dir/$name.client" 2>&1
     exec 7>&-
     wait $pid
@@ -59,6 +59,10 @@ run send-odd-size 1 50 171 -s
 run channel 2 100 172
 run channel-big 1 50 1200 -D
 run many 10 20 172
+run dont-fragment 1 50 172 -g -s
+rtcp='' # with the RTCP port beside each RTP port: EVEN-PORT, RESERVATION-TOKEN
+run reserved-ports 2 50 172
+rtcp=-c
 # the client makes its own time-limited credential, as coturn's use-auth-secret wants it
 login='--secret of-an-app-and-the-relay' client_login='-u ana -W of-an-app-and-the-relay'
 run time-limited-send 2 100 172 -s
@@ -70,6 +74,9 @@ if grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null; then
     jobs_to_end+=($!)
     run ipv6-send 1 50 171 -x -s
     run ipv6-channel 1 50 172 -x
+    run both-families 1 50 172 -x -X
+    host=127.0.0.1
+    run both-families-4 1 50 172 -x -X
 else
     echo "no IPv6 on this machine's loopback: IPv6 left out"
 fi

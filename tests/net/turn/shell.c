@@ -2,7 +2,9 @@
 /* The TURN server's shell with real sockets on loopback: bad configurations, data both ways to the byte, no
  * descriptors left, credentials that come and go from several threads, nothing left open at the end. */
 #include <dirent.h>
+#include <net/if.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -138,6 +140,54 @@ static void data_to_the_byte(struct chq_turn_server *server)
     CHQ_ASSERT(chq_turn_server_remove_credential(server, "ana") == CHQ_OK);
     CHQ_ASSERT(chq_turn_server_remove_credential(server, "ana") == CHQ_NOT_FOUND);
     end_client(&c);
+}
+
+static unsigned loopback_mtu(void)
+{
+    struct ifreq request = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHQ_ASSERT(fd >= 0 && ioctl(fd, SIOCGIFMTU, &request) == 0);
+    (void)close(fd);
+    return (unsigned)request.ifr_mtu;
+}
+
+static void send_indication(
+    int fd, const struct chq_address *peer, bool dont_fragment, const uint8_t *data, size_t size)
+{
+    uint8_t storage[2048];
+    static const uint8_t id[CHQ_STUN_TRANSACTION_ID_BYTES];
+    struct chq_writer w = chq_writer_fixed(storage, sizeof storage);
+    chq_stun_begin(&w, CHQ_STUN_SEND, CHQ_STUN_INDICATION, id);
+    chq_stun_write_address(&w, CHQ_STUN_XOR_PEER_ADDRESS, peer);
+    if (dont_fragment)
+        chq_stun_write(&w, CHQ_STUN_DONT_FRAGMENT, chq_bytes(NULL, 0));
+    chq_stun_write(&w, CHQ_STUN_DATA_ATTRIBUTE, chq_bytes(data, size));
+    CHQ_ASSERT(chq_stun_finish(&w) == CHQ_OK && send(fd, w.data, w.size, 0) == (ssize_t)w.size);
+}
+
+/* What must not be fragmented and does not fit is dropped; what stands around it is not touched. */
+static void dont_fragment_is_kept(struct chq_turn_server *server)
+{
+    static uint8_t data[1000];
+    struct chq_gauge gauge;
+    chq_gauge_init(&gauge, 0, UINT64_MAX);
+    CHQ_ASSERT(chq_turn_server_add_credential(server, "df", "secret", &gauge, 0) == CHQ_OK);
+    struct client c = new_client(&crypto, chq_turn_server_port(server), "df", "secret");
+    CHQ_ASSERT(turn_allocate(c.fd, &c.user, &c.relayed) == 0);
+    CHQ_ASSERT(turn_bind(c.fd, &c.user, &c.peer_address) == 0);
+    for (uint8_t round = 1; round <= 3; round++) {
+        memset(data, round, sizeof data);
+        send_indication(c.fd, &c.peer_address, false, data, sizeof data);
+        CHQ_ASSERT(arrives(c.peer, data, sizeof data)); /* in fragments where it must be */
+        memset(data, 100 + round, sizeof data);
+        send_indication(c.fd, &c.peer_address, true, data, sizeof data);
+        if (loopback_mtu() > 1100)
+            CHQ_ASSERT(arrives(c.peer, data, sizeof data));
+        send_indication(c.fd, &c.peer_address, true, data, 400);
+        CHQ_ASSERT(arrives(c.peer, data, 400));
+    }
+    end_client(&c);
+    CHQ_ASSERT(chq_turn_server_remove_credential(server, "df") == CHQ_OK);
 }
 
 /* No descriptor for a relayed port: 508, and what is open goes on. */
@@ -293,6 +343,8 @@ int main(void)
     printf("data both ways, metered to the byte: ok\n");
     out_of_descriptors(server);
     printf("out of descriptors: 508, and back: ok\n");
+    dont_fragment_is_kept(server);
+    printf("what must not be fragmented is not (MTU %u): ok\n", loopback_mtu());
     chq_turn_server_stop(server);
     chq_turn_server_stop(NULL);
     CHQ_ASSERT(chq_turn_server_start(&config, &server) == CHQ_OK);

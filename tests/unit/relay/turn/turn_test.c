@@ -83,7 +83,7 @@ static void refuses_what_it_cannot_allocate(void **state)
         {3, 17, CHQ_STUN_DONT_FRAGMENT, {0}, 0, 420},
         {4, 17, 0x7FFF, {0}, 4, 420},
         {5, 17, CHQ_STUN_RESERVATION_TOKEN, {1, 2, 3, 4, 5, 6, 7, 8}, 8, 508},
-        {6, 17, CHQ_STUN_EVEN_PORT, {0x80}, 1, 508},
+        {6, 17, CHQ_STUN_ADDITIONAL_ADDRESS_FAMILY, {1}, 4, 400},
         {7, 17, CHQ_STUN_REQUESTED_ADDRESS_FAMILY, {3}, 4, 440},
         {8, 17, CHQ_STUN_REQUESTED_ADDRESS_FAMILY, {0}, 4, 440},
         {9, 17, CHQ_STUN_PASSWORD_ALGORITHM, {0, 2, 0, 0}, 4, 400},
