@@ -58,7 +58,7 @@ static json_t *turn_apps(const struct chq_node *node)
     json_t *list = json_array();
     for (uint32_t i = 0; i < node->home->config.turn_shared_secret_count; i++) {
         const char *entry = node->home->config.turn_shared_secret[i];
-        json_array_append_new(list, json_pack("{s:s#,s:o}", "name", entry, strcspn(entry, ":"),
+        json_array_append_new(list, json_pack("{s:s%,s:o}", "name", entry, strcspn(entry, ":"),
                                         "carried_bytes", number(chq_gauge_carried(&node->app_gauges[i]))));
     }
     return list;
