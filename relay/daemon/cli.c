@@ -57,6 +57,8 @@ static const char help[] =
     "  chasqui-relay run --dir r1 &\n"
     "  chasqui-relay invite --dir r1\n";
 
+#define TURN_SOCKETS 4096 /* relayed addresses at the same time */
+
 struct options {
     char dir[CHQ_HOME_PATH_BYTES];
     bool json, verbose, turn_address_given, bind_given;
@@ -221,9 +223,14 @@ static int run_run(struct options *options, const struct chq_log *log)
     struct rlimit files;
     if (chq_relay_home_open(&home, options->dir, log) != CHQ_OK)
         return 1;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
+    /* As many descriptors as we may use, and no more: libwebsockets makes tables for all that are allowed. */
+    rlim_t need = (rlim_t)(2 * home.config.connections_max + TURN_SOCKETS + 256);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = need < files.rlim_max ? need : files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
+        if (need > files.rlim_max)
+            chq_logf(log, CHQ_LOG_WARNING, "this user may open %llu files; [relay] connections wants %llu",
+                (unsigned long long)files.rlim_max, (unsigned long long)need);
     }
     int status = 1;
     if (chq_node_new(&node, &home, log) == CHQ_OK) {

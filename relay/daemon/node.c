@@ -276,6 +276,8 @@ static void pass(struct chq_node *node)
     bury_gone(node);
     deliver(node);
     chq_wallet_tick(node->wallet, chq_web_now_ms());
+    chq_ledger_link_tick(
+        node->link, chq_web_now_ms()); /* what the wallet asked goes out now, not after the next wait */
 }
 
 static void on_signal(void *context, uint32_t events)
