@@ -316,6 +316,8 @@ static void put(struct chq_agent *a, struct agent_delivery *d)
 {
     if (d->stored || d->in_flight || !d->peer->active)
         return;
+    if (d->peer->hello_waits && d->item->kind != CHQ_CONTENT_HELLO)
+        return;
     readdress(d);
     struct agent_relay *relay = chq_agent_relay(a, d->relay);
     if (relay == NULL)
@@ -388,6 +390,19 @@ static void make_receipts(struct chq_agent *a, struct agent_contact *contact)
     (void)chq_agent_item_new(a, contact, CHQ_CONTENT_RECEIPT, chq_bytes(ids, 16 * n));
 }
 
+/*
+ * Who has not heard our hello holds only a few messages of a stranger: nothing else goes out before a relay has the hello,
+ * so that it comes out of the queue first.
+ */
+static void note_hellos(struct chq_agent *a)
+{
+    for (struct agent_peer *p = a->peers; p != NULL; p = p->next)
+        p->hello_waits = false;
+    for (const struct agent_item *i = a->items; i != NULL; i = i->next)
+        for (const struct agent_delivery *d = i->deliveries; d != NULL; d = d->next)
+            d->peer->hello_waits |= i->kind == CHQ_CONTENT_HELLO && !d->stored;
+}
+
 void chq_agent_advance_outbox(struct chq_agent *a)
 {
     for (struct agent_item *i = a->items, *next; i != NULL; i = next) {
@@ -398,6 +413,7 @@ void chq_agent_advance_outbox(struct chq_agent *a)
     for (struct agent_contact *c = a->contacts; c != NULL && a->err == CHQ_OK; c = c->next)
         make_receipts(a, c);
     encrypt_all(a);
+    note_hellos(a);
     for (struct agent_item *i = a->items; i != NULL && a->err == CHQ_OK; i = i->next)
         for (struct agent_delivery *d = i->deliveries; d != NULL && a->err == CHQ_OK; d = d->next)
             put(a, d);

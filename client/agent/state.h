@@ -186,6 +186,7 @@ struct agent_peer {
     bool has_reply;
     bool active; /* in the newest proved device list */
     bool greeted; /* our hello is in the outbox or gone */
+    bool hello_waits; /* no relay has our hello yet; found anew in each step, not stored */
     char handle[CHQ_AGENT_HANDLE_CHARS]; /* as its hello said */
     uint64_t out_order; /* newest given out */
     uint64_t in_order; /* newest taken */
