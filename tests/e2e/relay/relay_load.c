@@ -4,14 +4,21 @@
  * what is delivered. Both come back when the relay is killed. At the end every acknowledged message must have been
  * delivered as new exactly once, in sequence. SIGTERM: put nothing new, finish, report. One JSON object on stdout.
  *
- * usage: relay_load HOST PORT CHAIN SEED MESSAGES SIZE WINDOW [THINK_US]
+ * With TOKENS_MAX it cheats: it stops paying after that many tokens and goes on putting without looking at what is paid for, until
+ * the relay has refused it often enough; then it plays a cheating relay, too, and claims tokens from the ledger that it does
+ * not have. The report says how far the relay went, and how many of the claims were refused.
+ *
+ * usage: relay_load HOST PORT CHAIN SEED MESSAGES SIZE WINDOW [THINK_US [TOKENS_MAX LEDGER_SOCKET]]
  */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/assert.h"
 #include "core/base/text.h"
@@ -20,11 +27,13 @@
 #include "core/identity/account.h"
 #include "core/wire/batch.h"
 #include "core/wire/ledger_frame.h"
+#include "core/wire/record.h"
 #include "core/wire/signed.h"
 #include "socket.h"
 
-#define MESSAGES_MAX 2000000
-#define TOKEN_ID     UINT64_MAX
+#define MESSAGES_MAX    2000000
+#define REFUSALS_ENOUGH 200 /* a cheat gives up */
+#define TOKEN_ID        UINT64_MAX
 
 enum put_state { PUT_NEW = 0, PUT_SENT, PUT_STORED };
 
@@ -37,6 +46,9 @@ struct load {
     struct chq_sign_pair attach_key, queue_key;
     uint8_t chain_end[32], channel[32], queue[32], relay[32];
     uint64_t tokens, nonce;
+    bool cheats;
+    const char *cheats_ledger, *claims_from; /* the ledger's socket; set while it is asked there */
+    uint64_t tokens_max, claims_refused;
     uint64_t quantum, price;
     struct test_socket sender, reader;
     uint8_t challenge[2][32];
@@ -127,33 +139,83 @@ static bool greet(struct load *l, struct test_socket *s, unsigned which)
     return true;
 }
 
-static void submit(struct load *l, const struct chq_operation *operation)
+/* Ask the ledger's own socket, as a relay does. */
+static struct chq_bytes ask_ledger_itself(const char *path, struct chq_bytes request)
+{
+    static uint8_t in[CHQ_LEDGER_FRAME_BYTES_MAX];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    uint8_t size[4];
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    memcpy(address.sun_path, path, strnlen(path, sizeof address.sun_path - 1));
+    chq_store_u32(size, (uint32_t)request.size);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        write(fd, size, 4) != 4 || write(fd, request.data, request.size) != (ssize_t)request.size ||
+        recv(fd, size, 4, MSG_WAITALL) != 4 || chq_load_u32(size) > sizeof in ||
+        recv(fd, in, chq_load_u32(size), MSG_WAITALL) != (ssize_t)chq_load_u32(size))
+        die("the ledger's socket does not answer");
+    close(fd);
+    return chq_bytes(in, chq_load_u32(size));
+}
+
+/* Ask the ledger, through the relay or (as a relay would) at its socket. */
+static void ask_ledger(struct load *l, const struct chq_ledger_request *request, struct chq_ledger_reply *out)
+{
+    static struct chq_frame reply;
+    struct chq_writer w = chq_writer_heap(CHQ_FRAME_LEDGER_BYTES_MAX);
+    struct chq_bytes bytes;
+    chq_ledger_request_put(&w, request);
+    if (chq_writer_finish(&w) != CHQ_OK)
+        die("a batch does not fit");
+    if (l->claims_from != NULL) {
+        bytes = ask_ledger_itself(l->claims_from, chq_writer_bytes(&w));
+    } else {
+        struct chq_frame frame = {.type = CHQ_FRAME_LEDGER, .ledger.request = chq_writer_bytes(&w)};
+        if (!ask(&l->sender, &frame, &reply) || reply.type != CHQ_FRAME_LEDGER_REPLY)
+            die("the ledger cannot be asked through the relay");
+        bytes = reply.ledger_reply.reply;
+    }
+    if (chq_ledger_reply_read(bytes, out) != CHQ_OK)
+        die("the ledger's reply is none");
+    chq_writer_free(&w);
+}
+
+/* Send one operation to the ledger and return its verdict. */
+static enum chq_err try_submit(struct load *l, const struct chq_operation *operation)
 {
     struct chq_writer body = chq_writer_heap(CHQ_BATCH_BYTES_MAX),
-                      batch = chq_writer_heap(CHQ_BATCH_BYTES_MAX + 128),
-                      request = chq_writer_heap(CHQ_FRAME_LEDGER_BYTES_MAX);
+                      batch = chq_writer_heap(CHQ_BATCH_BYTES_MAX + 128);
     struct chq_batch head = {.chain_id = chq_bytes_text(l->chain), .nonce = l->nonce++};
-    struct chq_frame reply;
     struct chq_ledger_reply answer;
     memcpy(head.signer, l->account.id, 32);
     chq_batch_put(&body, &head, operation, 1);
     chq_signed_write(&batch, &l->account.root, CHQ_BATCH_DOMAIN, chq_writer_bytes(&body));
-    chq_ledger_request_put(&request,
-        &(struct chq_ledger_request){.type = CHQ_LEDGER_SUBMIT, .signed_batch = chq_writer_bytes(&batch)});
-    if (chq_writer_finish(&request) != CHQ_OK)
-        die("a batch does not fit");
-    struct chq_frame frame = {.type = CHQ_FRAME_LEDGER, .ledger.request = chq_writer_bytes(&request)};
-    if (!ask(&l->sender, &frame, &reply) || reply.type != CHQ_FRAME_LEDGER_REPLY ||
-        chq_ledger_reply_read(reply.ledger_reply.reply, &answer) != CHQ_OK)
-        die("the ledger cannot be asked through the relay");
+    ask_ledger(l,
+        &(struct chq_ledger_request){.type = CHQ_LEDGER_SUBMIT, .signed_batch = chq_writer_bytes(&batch)},
+        &answer);
     if (answer.err != CHQ_OK) {
         fprintf(stderr, "relay_load: the ledger refuses: %.*s\n", (int)answer.reason.size,
             (const char *)answer.reason.data);
-        exit(2);
+        l->nonce--; /* a refused batch leaves no trace */
     }
     chq_writer_free(&body);
     chq_writer_free(&batch);
-    chq_writer_free(&request);
+    return answer.err;
+}
+
+static void submit(struct load *l, const struct chq_operation *operation)
+{
+    if (try_submit(l, operation) != CHQ_OK)
+        exit(2);
+}
+
+static void read_channel(struct load *l, struct chq_channel_record *out)
+{
+    struct chq_ledger_request query = {.type = CHQ_LEDGER_QUERY, .kind = CHQ_RECORD_CHANNEL};
+    struct chq_ledger_reply answer;
+    memcpy(query.key, l->channel, 32);
+    ask_ledger(l, &query, &answer);
+    if (!answer.present || chq_channel_record_read(answer.value, out) != CHQ_OK)
+        die("the channel cannot be looked up");
 }
 
 /* An account with the relay's starting allowance, all of it in one channel. */
@@ -219,6 +281,38 @@ static bool attach(struct load *l, struct test_socket *s, unsigned which)
     return true;
 }
 
+/* What a cheating relay would try, with all that it knows. Each must be refused and move nothing. */
+static void claim_too_much(struct load *l)
+{
+    struct chq_channel_record before, after;
+    read_channel(l, &before);
+    struct {
+        uint64_t index;
+        uint8_t token[32];
+        enum chq_err want;
+    } claims[4] = {
+        {.index = l->token_held + 1, .want = CHQ_AUTH}, /* one more than was paid: a token made up */
+        {.index = l->token_held + 1, .want = CHQ_AUTH}, /* the newest token again, called the next */
+        {.index = l->tokens + 1, .want = CHQ_LIMIT}, /* past the end of the chain */
+        {.index = before.last_index, .want = CHQ_STATE}, /* what is settled already */
+    };
+    memset(claims[0].token, 0x5a, 32);
+    chq_chain_token(claims[1].token, l->chain_end, l->channel, l->tokens, l->token_held);
+    memcpy(claims[3].token, before.last_token, 32);
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
+        uint8_t record[CHQ_SETTLEMENT_BYTES];
+        chq_store_u64(record, before.number);
+        chq_store_u64(record + 8, claims[i].index);
+        memcpy(record + 16, claims[i].token, 32);
+        enum chq_err err = try_submit(l, &(struct chq_operation){.type = CHQ_OPERATION_CHANNEL_SETTLE,
+                                             .channel_settle.records = chq_bytes(record, sizeof record)});
+        l->claims_refused += err == claims[i].want;
+    }
+    read_channel(l, &after);
+    if (after.last_index != before.last_index)
+        die("a false claim moved the channel");
+}
+
 static bool connect_both(struct load *l)
 {
     struct chq_frame queue = {.type = CHQ_FRAME_QUEUE}, subscribe = {.type = CHQ_FRAME_SUBSCRIBE};
@@ -257,7 +351,8 @@ static void come_back(struct load *l)
 static bool pay(struct load *l)
 {
     struct chq_frame frame = {.type = CHQ_FRAME_TOKEN};
-    if (l->carried <= l->token_sent * l->quantum + l->quantum / 2 || l->token_sent >= l->tokens)
+    if (l->carried <= l->token_sent * l->quantum + l->quantum / 2 || l->token_sent >= l->tokens ||
+        (l->cheats && l->token_sent == l->tokens_max))
         return true;
     frame.token.index = ++l->token_sent;
     frame.id = TOKEN_ID;
@@ -284,6 +379,8 @@ static bool put(struct load *l, uint64_t number)
 /* Whether the relay would serve one more of ours, by our own count. */
 static bool is_paid_for(const struct load *l)
 {
+    if (l->cheats && l->token_sent == l->tokens_max)
+        return true;
     return l->carried + (l->outstanding + 1) * l->size <= (l->token_held + 1) * l->quantum;
 }
 
@@ -421,12 +518,14 @@ static int report(struct load *l)
         "{\"messages\": %llu, \"stored\": %llu, \"delivered\": %llu, \"lost\": %llu, \"doubled\": %llu, "
         "\"gaps\": %llu, "
         "\"strange\": %llu, \"repeated\": %llu, \"put_again\": %llu, \"refused\": %llu, \"came_back\": %llu, "
-        "\"tokens\": %llu, \"carried\": %llu, \"seconds\": %.3f, \"p50_us\": %llu, \"p99_us\": %llu}\n",
+        "\"tokens\": %llu, \"carried\": %llu, \"claims_refused\": %llu, \"seconds\": %.3f, \"p50_us\": %llu, "
+        "\"p99_us\": "
+        "%llu}\n",
         (unsigned long long)l->next, (unsigned long long)l->stored, (unsigned long long)l->new_messages,
         (unsigned long long)lost, (unsigned long long)l->doubled, (unsigned long long)l->gaps,
         (unsigned long long)l->strange, (unsigned long long)l->repeated, (unsigned long long)l->resent,
         (unsigned long long)l->refused, (unsigned long long)l->connects, (unsigned long long)l->token_held,
-        (unsigned long long)l->carried, seconds,
+        (unsigned long long)l->carried, (unsigned long long)l->claims_refused, seconds,
         (unsigned long long)(l->new_messages > 0 ? l->delays[l->new_messages / 2] : 0),
         (unsigned long long)(l->new_messages > 0 ? l->delays[l->new_messages * 99 / 100] : 0));
     return fine ? 0 : 1;
@@ -448,7 +547,7 @@ static void run(struct load *l)
         }
         bool all =
             (l->next == l->count || stop_asked) && l->stored == l->next && l->new_messages >= l->stored;
-        if (all || now_us() > quiet_since + 20000000)
+        if (all || now_us() > quiet_since + 20000000 || (l->cheats && l->refused >= REFUSALS_ENOUGH))
             break;
     }
     l->finished_us = now_us();
@@ -463,10 +562,14 @@ int main(int argc, char **argv)
         chq_decimal_read(argv[5], MESSAGES_MAX, &l.count) != CHQ_OK ||
         chq_decimal_read(argv[6], CHQ_ENVELOPE_BYTES_MAX, &size) != CHQ_OK || size < 8 ||
         chq_decimal_read(argv[7], 100000, &window) != CHQ_OK ||
-        (argc > 8 && chq_decimal_read(argv[8], 1000000, &l.think_us) != CHQ_OK)) {
-        fprintf(stderr, "usage: relay_load HOST PORT CHAIN SEED MESSAGES SIZE WINDOW [THINK_US]\n");
+        (argc > 8 && chq_decimal_read(argv[8], 1000000, &l.think_us) != CHQ_OK) || argc == 10 ||
+        (argc > 10 && chq_decimal_read(argv[9], 1000000, &l.tokens_max) != CHQ_OK)) {
+        fprintf(stderr, "usage: relay_load HOST PORT CHAIN SEED MESSAGES SIZE WINDOW [THINK_US [TOKENS_MAX "
+                        "LEDGER_SOCKET]]\n");
         return 2;
     }
+    l.cheats = argc > 10;
+    l.cheats_ledger = l.cheats ? argv[10] : NULL;
     l.host = argv[1], l.port = (unsigned)port, l.chain = argv[3], l.size = (size_t)size,
     l.window = (unsigned)window;
     l.sender.fd = l.reader.fd = -1;
@@ -481,6 +584,9 @@ int main(int argc, char **argv)
         die("no randomness");
     make_account(&l);
     run(&l);
+    l.claims_from = l.cheats_ledger;
+    if (l.cheats)
+        claim_too_much(&l);
     int status = report(&l);
     test_socket_close(&l.sender);
     test_socket_close(&l.reader);
