@@ -432,9 +432,11 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
     }
     if (!check_gap(a, relay, queue, in->deliver.sequence))
         return;
-    if (!on_envelope(a, relay, queue, in->deliver.envelope)) { /* it comes again with the next connection */
-        chq_agent_unlink(a, relay);
-        chq_agent_backoff(a, &relay->retry);
+    if (!on_envelope(a, relay, queue, in->deliver.envelope)) {
+        /* It comes again with a connection in a while; until then the other queues are read, so that a crowd of strangers
+         * at the front door keeps no contact out. */
+        chq_agent_backoff(a, &queue->gap_retry);
+        queue->gap = a->again = true;
         return;
     }
     queue->sequence = in->deliver.sequence;

@@ -69,14 +69,13 @@ static void bench_init(struct bench *b)
 }
 
 /* A device of somebody whom the ledger need not know starts a session with ours. */
-static struct chq_session *stranger(struct bench *b)
+static struct chq_session *stranger(struct bench *b, uint8_t account[32])
 {
     struct chq_device_keys device;
-    uint8_t account[32];
     struct chq_session *session;
     struct chq_session_offer offer = {.bundle = chq_bytes(b->bundle, b->bundle_size)};
     const struct agent_secrets *to = b->agent->secrets;
-    chq_random_fill(&b->random, account, sizeof account);
+    chq_random_fill(&b->random, account, 32);
     chq_device_keys_new(&device, &b->random);
     memcpy(offer.peer.account_id, to->account.id, 32);
     memcpy(offer.peer.signing_key, to->device.signing.public_key, 32);
@@ -86,16 +85,14 @@ static struct chq_session *stranger(struct bench *b)
     return session;
 }
 
-/* The relay hands out a text of that order number at the front door. */
-static void deliver(struct bench *b, struct chq_session *session, uint64_t order)
+/* The relay hands out a content at the front door. */
+static void deliver_content(struct bench *b, struct chq_session *session, const struct chq_content *content)
 {
-    struct chq_content content = {.kind = CHQ_CONTENT_TEXT, .sent_ms = START_MS, .order = order};
     struct chq_writer plain = chq_writer_heap(CHQ_ENVELOPE_BYTES_MAX),
                       w = chq_writer_heap(CHQ_FRAME_BYTES_MAX),
                       envelope = chq_writer_heap(CHQ_ENVELOPE_BYTES_MAX);
     struct chq_frame frame = {.type = CHQ_FRAME_DELIVER};
-    content.text.utf8 = chq_bytes_text("hi");
-    chq_content_write(&plain, &content);
+    chq_content_write(&plain, content);
     assert_int_equal(
         chq_session_encrypt(session, chq_writer_bytes(&plain), START_MS / 1000, &b->random, &envelope),
         CHQ_OK);
@@ -109,14 +106,22 @@ static void deliver(struct bench *b, struct chq_session *session, uint64_t order
     chq_writer_free(&w);
 }
 
+static void deliver(struct bench *b, struct chq_session *session, uint64_t order)
+{
+    struct chq_content content = {.kind = CHQ_CONTENT_TEXT, .sent_ms = START_MS, .order = order};
+    content.text.utf8 = chq_bytes_text("hi");
+    deliver_content(b, session, &content);
+}
+
 /* Devices that write but never say who they are must not fill the places for strangers for ever. */
 static void silent_strangers_do_not_block_the_front_door(void **state)
 {
     (void)state;
     struct bench b;
+    uint8_t account[32];
     bench_init(&b);
     for (uint64_t i = 1; i <= AGENT_STRANGERS_MAX + 8; i++) {
-        struct chq_session *session = stranger(&b);
+        struct chq_session *session = stranger(&b, account);
         deliver(&b, session, 2); /* no hello, which would be number 1 */
         chq_session_free(session);
         assert_int_equal(b.home->state, AGENT_LINK_READY);
@@ -126,11 +131,29 @@ static void silent_strangers_do_not_block_the_front_door(void **state)
     for (const struct agent_peer *p = b.agent->peers; p != NULL; p = p->next)
         peers++;
     assert_int_equal(peers, AGENT_STRANGERS_MAX);
-    struct chq_session *session = stranger(&b);
+    struct chq_session *session = stranger(&b, account);
     for (uint64_t order = 2; order < 40; order++)
         deliver(&b, session, order);
     chq_session_free(session);
     assert_int_equal(b.agent->peers->held_count, AGENT_STRANGER_HELD_MAX);
+    chq_agent_free(b.agent);
+}
+
+/* Strangers who wait for the ledger's word fill all places: the next one waits at the relay, and the link stays. */
+static void a_crowd_of_strangers_keeps_no_contact_out(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct chq_content hello = {.kind = CHQ_CONTENT_HELLO, .sent_ms = START_MS, .order = 1};
+    bench_init(&b);
+    for (uint64_t i = 1; i <= AGENT_STRANGERS_MAX + 3; i++) {
+        struct chq_session *session = stranger(&b, hello.hello.account_id);
+        deliver_content(&b, session, &hello);
+        chq_session_free(session);
+        assert_int_equal(b.home->state, AGENT_LINK_READY);
+        assert_int_equal(b.door->sequence, i < AGENT_STRANGERS_MAX ? i : AGENT_STRANGERS_MAX);
+    }
+    assert_true(b.door->gap);
     chq_agent_free(b.agent);
 }
 
@@ -267,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silent_strangers_do_not_block_the_front_door),
+        cmocka_unit_test(a_crowd_of_strangers_keeps_no_contact_out),
         cmocka_unit_test(a_greedy_relay_is_not_used),
         cmocka_unit_test(a_relay_for_nothing_is_no_relay),
         cmocka_unit_test(a_clock_jump_keeps_the_prekeys),
