@@ -264,6 +264,7 @@ void chq_turn_on_port(struct chq_turn *turn, uint32_t slot, enum chq_turn_port_r
     uint8_t family = a->opening == 1 ? 6 : 4;
     if (result == CHQ_TURN_PORT_OK) {
         a->port_open[a->opening] = true;
+        chq_turn_own_port(turn, a->opening, port, slot + 1);
         if (a->request.reserve)
             reserve_next(turn, a);
         open_next(turn, slot);

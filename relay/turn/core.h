@@ -39,6 +39,7 @@ struct permission {
 struct channel {
     struct chq_address peer;
     uint16_t number; /* 0: slot never used */
+    bool own_host; /* the peer is at the relay's own address: see chq_turn_owner_of_port */
     uint64_t expires_us;
 };
 
@@ -99,6 +100,8 @@ struct chq_turn {
     uint32_t credentials_n;
     struct chq_turn_index by_client, by_username;
     uint8_t ports[2][65536 / 8]; /* taken relayed ports, by family */
+    uint32_t *owners
+        [2]; /* by relayed port from port_min on: 1 + the slot of the allocation that has it open; 0: none */
     struct reservation reservations[CHQ_TURN_RESERVATIONS_MAX];
     struct bucket buckets[BUCKETS];
     uint64_t now_us, deadline_us;
@@ -144,6 +147,12 @@ CHQ_MUST_CHECK enum chq_err chq_turn_take_port(
     struct chq_turn *turn, uint8_t family, bool even, bool pair, uint16_t *port);
 void chq_turn_give_port_back(struct chq_turn *turn, uint8_t family, uint16_t port);
 
+/* Return whether `peer` is at the address that clients of this relay are reached at. */
+bool chq_turn_is_own_host(const struct chq_turn *turn, const struct chq_address *peer);
+/* Return the slot of the allocation whose open relayed address `peer` is, or CHQ_TURN_INDEX_NONE. */
+uint32_t chq_turn_owner_of_port(const struct chq_turn *turn, const struct chq_address *peer);
+void chq_turn_own_port(struct chq_turn *turn, unsigned family, uint16_t port, uint32_t slot_plus_1);
+
 /* login.c */
 /* Return whether this source may have one more unauthenticated reply now. */
 bool chq_turn_may_reply(struct chq_turn *turn, const struct chq_address *source);
@@ -181,6 +190,12 @@ void chq_turn_on_send(struct chq_turn *turn, const struct chq_stun_message *m, c
     uint8_t listener);
 void chq_turn_on_peer(
     struct chq_turn *turn, uint32_t slot, const struct chq_address *from, struct chq_bytes datagram);
+/*
+ * Return 0 when the allocation may use `peer`, or the error code (403, 443). Clients of one relay reach each other at its
+ * own address: that is allowed where the port is another allocation's, and what is sent there goes to that
+ * allocation's client without leaving the process. Nothing else at an own address can be reached, so nothing loops.
+ */
+uint16_t chq_turn_check_peer(const struct chq_turn *turn, uint32_t slot, const struct chq_address *peer);
 bool chq_turn_has_permission(
     const struct chq_turn *turn, const struct allocation *a, const struct chq_address *peer);
 

@@ -64,6 +64,34 @@ static struct chq_turn_action *send_to_peer(
     return action;
 }
 
+uint16_t chq_turn_check_peer(const struct chq_turn *turn, uint32_t slot, const struct chq_address *peer)
+{
+    if (turn->allocations[slot]->ports[peer->family == 6] == 0)
+        return 443;
+    uint32_t owner = chq_turn_owner_of_port(turn, peer);
+    if (owner != CHQ_TURN_INDEX_NONE)
+        return owner != slot ? 0 : 403; /* not itself: that would be a loop */
+    return chq_peer_filter_allows(&turn->config.filter, peer) ? 0 : 403;
+}
+
+/* From one client of this relay to another: out of one allocation and into the other, both pay. Return whether `peer`
+ * is an allocation's address at all. */
+static bool send_to_neighbour(
+    struct chq_turn *turn, uint32_t slot, const struct chq_address *peer, struct chq_bytes payload)
+{
+    uint32_t owner = chq_turn_owner_of_port(turn, peer);
+    if (owner == CHQ_TURN_INDEX_NONE)
+        return false;
+    struct chq_address source = turn->config.relay[peer->family == 6];
+    source.port = turn->allocations[slot]->ports[peer->family == 6];
+    if (!charge(turn, turn->allocations[slot], payload.size))
+        return true;
+    turn->stats.to_peer_packets++;
+    turn->stats.to_peer_bytes += payload.size;
+    chq_turn_on_peer(turn, owner, &source, payload);
+    return true;
+}
+
 static struct allocation *live_allocation(
     struct chq_turn *turn, const struct chq_address *from, uint8_t listener, uint32_t *slot)
 {
@@ -86,7 +114,10 @@ void chq_turn_on_channel_data(
         turn->stats.dropped_packets++;
         return;
     }
-    (void)send_to_peer(turn, slot, &c->peer, payload);
+    if (c->own_host && chq_turn_check_peer(turn, slot, &c->peer) != 0)
+        turn->stats.dropped_packets++; /* that allocation is gone */
+    else if (!c->own_host || !send_to_neighbour(turn, slot, &c->peer, payload))
+        (void)send_to_peer(turn, slot, &c->peer, payload);
 }
 
 void chq_turn_on_send(
@@ -97,12 +128,14 @@ void chq_turn_on_send(
     bool fine = a != NULL && m->unknown_count == 0 &&
                 ((m->has & CHQ_STUN_HAS_DONT_FRAGMENT) == 0 || turn->config.can_set_dont_fragment) &&
                 (m->has & CHQ_STUN_HAS_DATA) != 0 && m->peers_count == 1 && m->peers[0].port != 0 &&
-                a->ports[m->peers[0].family == 6] != 0 && chq_turn_has_permission(turn, a, &m->peers[0]) &&
-                chq_peer_filter_allows(&turn->config.filter, &m->peers[0]);
+                chq_turn_has_permission(turn, a, &m->peers[0]) &&
+                chq_turn_check_peer(turn, slot, &m->peers[0]) == 0;
     if (!fine) {
         turn->stats.dropped_packets++;
         return;
     }
+    if (send_to_neighbour(turn, slot, &m->peers[0], m->data))
+        return;
     struct chq_turn_action *action = send_to_peer(turn, slot, &m->peers[0], m->data);
     if (action != NULL)
         action->dont_fragment = (m->has & CHQ_STUN_HAS_DONT_FRAGMENT) != 0; /* RFC 8656 section 15 */

@@ -19,7 +19,8 @@ struct chq_prefix {
  * Which peers a relay sends to for its clients. A relay is a stranger's foot in the operator's network, so special
  * addresses are refused: loopback, private, link-local (cloud metadata), documentation, multicast, reserved, and every
  * IPv6 form that carries an IPv4 address (IANA special-purpose registries, RFC 6890, RFC 8190); of IPv6 only 2000::/3
- * is open at all. So are the relay's own addresses (no loops). `allow` lifts any of this, and is empty by default.
+ * is open at all. So are the relay's own addresses (no loops), except
+ * from one allocation to another (chq_turn_check_peer). `allow` lifts any of this, and is empty by default.
  */
 struct chq_peer_filter {
     struct chq_prefix allow[CHQ_TURN_ALLOWED_PREFIXES_MAX];

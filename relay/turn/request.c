@@ -92,14 +92,6 @@ static void on_refresh(struct chq_turn *turn, const struct request *request, uin
     chq_turn_send_reply(turn, request, &w);
 }
 
-static uint16_t check_peer(
-    const struct chq_turn *turn, const struct allocation *a, const struct chq_address *peer)
-{
-    if (a->ports[peer->family == 6] == 0)
-        return 443;
-    return chq_peer_filter_allows(&turn->config.filter, peer) ? 0 : 403;
-}
-
 /* Return the slot for this host: its own, an unused or an expired one; NULL when all are taken. */
 static struct permission *permission_slot(
     const struct chq_turn *turn, struct allocation *a, const struct chq_address *host)
@@ -140,12 +132,13 @@ static bool permissions_fit(
 }
 
 /* RFC 8656 section 10.2: all or nothing. */
-static void on_create_permission(struct chq_turn *turn, const struct request *request, struct allocation *a)
+static void on_create_permission(struct chq_turn *turn, const struct request *request, uint32_t slot)
 {
+    struct allocation *a = turn->allocations[slot];
     const struct chq_stun_message *m = request->message;
     uint16_t error = m->peers_count == 0 ? 400 : 0;
     for (uint32_t i = 0; i < m->peers_count && error == 0; i++)
-        error = check_peer(turn, a, &m->peers[i]);
+        error = chq_turn_check_peer(turn, slot, &m->peers[i]);
     if (error == 0 && !permissions_fit(turn, a, m))
         error = 508;
     if (error != 0) {
@@ -183,8 +176,9 @@ static uint16_t channel_slot(const struct chq_turn *turn, struct allocation *a, 
     return empty != NULL ? 0 : 508;
 }
 
-static void on_channel_bind(struct chq_turn *turn, const struct request *request, struct allocation *a)
+static void on_channel_bind(struct chq_turn *turn, const struct request *request, uint32_t slot)
 {
+    struct allocation *a = turn->allocations[slot];
     const struct chq_stun_message *m = request->message;
     struct channel *c = NULL;
     uint16_t error = 0;
@@ -192,7 +186,7 @@ static void on_channel_bind(struct chq_turn *turn, const struct request *request
         m->channel > CHQ_CHANNEL_LAST_5766 || m->peers[0].port == 0)
         error = 400;
     if (error == 0)
-        error = check_peer(turn, a, &m->peers[0]);
+        error = chq_turn_check_peer(turn, slot, &m->peers[0]);
     if (error == 0 && !permissions_fit(turn, a, m))
         error = 508;
     if (error == 0)
@@ -204,6 +198,7 @@ static void on_channel_bind(struct chq_turn *turn, const struct request *request
     CHQ_ASSERT(permit(turn, a, &m->peers[0]));
     c->peer = m->peers[0];
     c->number = m->channel;
+    c->own_host = chq_turn_is_own_host(turn, &c->peer);
     c->expires_us = turn->now_us + CHQ_TURN_CHANNEL_S * MICRO;
     send_success(turn, request);
 }
@@ -233,9 +228,9 @@ static void on_authenticated(struct chq_turn *turn, const struct request *reques
     else if (m->method == CHQ_STUN_REFRESH)
         on_refresh(turn, request, slot);
     else if (m->method == CHQ_STUN_CREATE_PERMISSION)
-        on_create_permission(turn, request, a);
+        on_create_permission(turn, request, slot);
     else
-        on_channel_bind(turn, request, a);
+        on_channel_bind(turn, request, slot);
 }
 
 void chq_turn_on_request(struct chq_turn *turn, struct request *request)

@@ -79,6 +79,10 @@ enum chq_err chq_turn_new(const struct chq_turn_config *config, struct chq_turn 
     turn->allocations = calloc(config->allocations_max, sizeof(struct allocation *));
     turn->credentials = calloc(config->credentials_max, sizeof(struct credential *));
     enum chq_err err = turn->allocations != NULL && turn->credentials != NULL ? CHQ_OK : CHQ_NO_MEMORY;
+    for (int i = 0; i < 2 && err == CHQ_OK; i++) {
+        turn->owners[i] = calloc((size_t)config->port_max - config->port_min + 1, sizeof *turn->owners[i]);
+        err = turn->owners[i] != NULL ? CHQ_OK : CHQ_NO_MEMORY;
+    }
     if (err == CHQ_OK)
         err = chq_turn_index_init(&turn->by_client, config->allocations_max);
     if (err == CHQ_OK)
@@ -101,6 +105,8 @@ void chq_turn_free(struct chq_turn *turn)
         sodium_memzero(turn->credentials[i], sizeof *turn->credentials[i]);
         free(turn->credentials[i]);
     }
+    free(turn->owners[0]);
+    free(turn->owners[1]);
     free(turn->allocations);
     free(turn->credentials);
     chq_turn_index_fini(&turn->by_client);
@@ -177,6 +183,7 @@ void chq_turn_close_family(struct chq_turn *turn, uint32_t slot, unsigned family
         struct chq_turn_action *action = chq_turn_push(turn, CHQ_TURN_CLOSE_PORT);
         action->allocation = slot;
         action->address.family = number;
+        chq_turn_own_port(turn, family, a->ports[family], 0);
     }
     chq_turn_give_port_back(turn, number, a->ports[family]);
     a->ports[family] = 0;
@@ -199,6 +206,25 @@ void chq_turn_remove_allocation(struct chq_turn *turn, uint32_t slot)
     turn->stats.allocations--;
     a->used = a->open = false;
     chq_turn_release_credential(turn, a->credential);
+}
+
+bool chq_turn_is_own_host(const struct chq_turn *turn, const struct chq_address *peer)
+{
+    return chq_address_same_host(&turn->config.relay[peer->family == 6], peer);
+}
+
+uint32_t chq_turn_owner_of_port(const struct chq_turn *turn, const struct chq_address *peer)
+{
+    if (!chq_turn_is_own_host(turn, peer) || peer->port < turn->config.port_min ||
+        peer->port > turn->config.port_max)
+        return CHQ_TURN_INDEX_NONE;
+    uint32_t slot_plus_1 = turn->owners[peer->family == 6][peer->port - turn->config.port_min];
+    return slot_plus_1 != 0 ? slot_plus_1 - 1 : CHQ_TURN_INDEX_NONE;
+}
+
+void chq_turn_own_port(struct chq_turn *turn, unsigned family, uint16_t port, uint32_t slot_plus_1)
+{
+    turn->owners[family][port - turn->config.port_min] = slot_plus_1;
 }
 
 /* Expiry is looked at once a second at most; an allocation may live that much longer. */

@@ -192,10 +192,14 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
             switch (action->type) {
             case CHQ_TURN_TO_PEER: send_to_peer(s, action); break;
             case CHQ_TURN_TO_CLIENT:
-                data = action->payload.data != NULL ? slot->data - action->head.size : slot->data;
+                data = slot->data;
+                if (action->payload.data != NULL) { /* it lies in the slot, which has room around it */
+                    data = (uint8_t *)(uintptr_t)action->payload.data;
+                    if (action->tail.size > 0)
+                        memcpy(data + action->payload.size, action->tail.data, action->tail.size);
+                    data -= action->head.size;
+                }
                 memcpy(data, action->head.data, action->head.size);
-                if (action->tail.size > 0)
-                    memcpy(slot->data + action->payload.size, action->tail.data, action->tail.size);
                 chq_turn_outbox_add(&s->outbox, s->listen_fd, &action->address, &s->locals, action->listener,
                     data, action->head.size + action->payload.size + action->tail.size);
                 break;

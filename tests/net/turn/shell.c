@@ -190,6 +190,49 @@ static void dont_fragment_is_kept(struct chq_turn_server *server)
     CHQ_ASSERT(chq_turn_server_remove_credential(server, "df") == CHQ_OK);
 }
 
+/* Two clients who have nothing but the relay, which allows no special address at all. */
+static void neighbours_meet(void)
+{
+    struct chq_turn_server_config config = good_config();
+    struct chq_turn_server *server;
+    struct chq_gauge gauges[2];
+    struct client c[2];
+    config.allow_count = 0;
+    CHQ_ASSERT(chq_turn_server_start(&config, &server) == CHQ_OK);
+    for (int i = 0; i < 2; i++) {
+        const char *name = i == 0 ? "ana" : "bo";
+        chq_gauge_init(&gauges[i], 0, UINT64_MAX);
+        CHQ_ASSERT(chq_turn_server_add_credential(server, name, "secret", &gauges[i], 0) == CHQ_OK);
+        c[i] = new_client(&crypto, chq_turn_server_port(server), name, "secret");
+        CHQ_ASSERT(turn_allocate(c[i].fd, &c[i].user, &c[i].relayed) == 0);
+    }
+    CHQ_ASSERT(turn_bind(c[0].fd, &c[0].user, &c[0].relayed) == 403); /* itself */
+    CHQ_ASSERT(turn_bind(c[0].fd, &c[0].user, &c[0].peer_address) == 403);
+    CHQ_ASSERT(turn_bind(c[0].fd, &c[0].user, &c[1].relayed) == 0);
+    CHQ_ASSERT(turn_bind(c[1].fd, &c[1].user, &c[0].relayed) == 0);
+    CHQ_ASSERT(send(c[0].fd, "\x40\0\0\5hello", 9, 0) == 9);
+    CHQ_ASSERT(arrives(c[1].fd, "\x40\0\0\5hello", 9));
+    send_indication(c[1].fd, &c[0].relayed, false, (const uint8_t *)"hi", 2);
+    CHQ_ASSERT(arrives(c[0].fd, "\x40\0\0\2hi", 6));
+    for (int round = 0; round < 2; round++) { /* both ways at once, in bursts */
+        static uint8_t packet[1204] = {0x40, 0, 1200 / 256, 1200 % 256};
+        for (uint8_t i = 0; i < 40; i++) {
+            memset(packet + 4, i, 1200);
+            for (int who = 0; who < 2; who++)
+                CHQ_ASSERT(send(c[who].fd, packet, sizeof packet, 0) == sizeof packet);
+        }
+        for (uint8_t i = 0; i < 40; i++) {
+            memset(packet + 4, i, 1200);
+            CHQ_ASSERT(arrives(c[0].fd, packet, sizeof packet) && arrives(c[1].fd, packet, sizeof packet));
+        }
+    }
+    const uint64_t each = 5 + 2 + 2 * 2 * 40 * 1200;
+    CHQ_ASSERT(chq_gauge_carried(&gauges[0]) == each && chq_gauge_carried(&gauges[1]) == each);
+    end_client(&c[0]);
+    end_client(&c[1]);
+    chq_turn_server_stop(server);
+}
+
 /* No descriptor for a relayed port: 508, and what is open goes on. */
 static void out_of_descriptors(struct chq_turn_server *server)
 {
@@ -343,6 +386,8 @@ int main(void)
     printf("data both ways, metered to the byte: ok\n");
     out_of_descriptors(server);
     printf("out of descriptors: 508, and back: ok\n");
+    neighbours_meet();
+    printf("two clients of one relay meet there, and both pay: ok\n");
     dont_fragment_is_kept(server);
     printf("what must not be fragmented is not (MTU %u): ok\n", loopback_mtu());
     chq_turn_server_stop(server);

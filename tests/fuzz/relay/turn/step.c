@@ -52,7 +52,11 @@ static void request(struct world *world, const struct chq_address *client, struc
         uint8_t type = chq_read_u8(&r), bytes = chq_read_u8(&r) % 24;
         struct chq_bytes value = chq_read_bytes(&r, bytes);
         uint8_t port = value.size > 0 ? value.data[0] : 0;
-        const struct chq_address peer = chq_address_ip4(8, 8, 8, port % 4, (uint16_t)(7000 + port / 64));
+        struct chq_address peer = chq_address_ip4(8, 8, 8, port % 4, (uint16_t)(7000 + port / 64));
+        if (port % 8 == 7) { /* another allocation, itself, or nobody */
+            peer = world->config.relay[0];
+            peer.port = (uint16_t)(50000 + port / 8 % 10);
+        }
         if (type == CHQ_STUN_XOR_PEER_ADDRESS && value.size < 8)
             chq_stun_write_address(&world->w, type, &peer);
         else
