@@ -128,7 +128,9 @@ enum chq_event_kind {
     CHQ_EVENT_READY = 2, /* account, handle: registered and connected to the home relay */
     CHQ_EVENT_CONTACT =
         3, /* account, handle, request: a contact was added, by us or because they wrote first */
-    CHQ_EVENT_SENT = 4, /* account, handle, message_id, number, relay, at_ms: a relay has it on disk */
+    CHQ_EVENT_SENT =
+        4, /* account, handle, message_id, number, relay, at_ms: a relay has it on disk; left out when the
+                            contact's receipt was quicker */
     CHQ_EVENT_DELIVERED =
         5, /* account, handle, message_id, number, at_ms: the contact's device has stored it */
     CHQ_EVENT_RECEIVED =
