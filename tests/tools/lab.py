@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -137,6 +138,8 @@ class Lab:
         self.passphrase = "correct horse battery staple"
         self.env = dict(os.environ, CHASQUI_PASSPHRASE=self.passphrase, LC_ALL="C.UTF-8")
         atexit.register(self.close)
+        # a time limit ends us by SIGTERM: then too, nothing stays behind
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
