@@ -24,12 +24,13 @@
 #define CHQ_SESSION_REKEY_DAYS       7
 #define CHQ_SESSION_SKIPPED_DAYS     30
 #define CHQ_ENVELOPE_BYTES_MAX       16384 /* largest padding bucket: 256, 1024, 4096, 16384 */
-#define CHQ_SESSION_CHAINS_MAX       5 /* receiving chains remembered */
-#define CHQ_SESSION_RECENT_MAX       16 /* fingerprints kept per chain, to tell a clone from a replay */
-#define CHQ_SESSION_STATE_BYTES_MAX  (160 * 1024) /* one stored session */
-#define CHQ_TEXT_BYTES_MAX           12288 /* one text message, UTF-8; bigger content goes as a file */
-#define CHQ_RECEIPT_IDS_MAX          64
-#define CHQ_ONE_TIME_PREKEYS_MAX     100
+#define CHQ_SESSION_CHAINS_MAX                                                                               \
+    40 /* receiving chains remembered: what a relay holds back for 40 turns still opens */
+#define CHQ_SESSION_RECENT_MAX      16 /* fingerprints kept per chain, to tell a clone from a replay */
+#define CHQ_SESSION_STATE_BYTES_MAX (160 * 1024) /* one stored session */
+#define CHQ_TEXT_BYTES_MAX          12288 /* one text message, UTF-8; bigger content goes as a file */
+#define CHQ_RECEIPT_IDS_MAX         64
+#define CHQ_ONE_TIME_PREKEYS_MAX    100
 
 /* relay */
 #define CHQ_QUEUE_MESSAGES_MAX        4096

@@ -112,6 +112,7 @@ static int run_one(uint64_t seed, bool verbose, uint64_t mutation)
     struct sim *totals = sim_alloc(sizeof *totals);
     struct sim_options o = options_of(seed);
     o.verbose = verbose;
+    o.trace = verbose ? stdout : NULL;
     if (mutation != MUTATION_NONE)
         mutate(&o, (enum mutation)mutation);
     bool ok = sim_run(&o, seed, why, totals);

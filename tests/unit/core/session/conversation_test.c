@@ -162,10 +162,9 @@ static void every_message_opens_once_at_most(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
         converse(seed);
-    /* The generator must have reached what the test is about. */
+    /* The generator must have reached what the test is about; what comes too late is ratchet_test's. */
     print_message("%u opened, %u refused as too late\n", opened_count, refused_late);
     assert_true(opened_count > SEEDS * 50);
-    assert_true(refused_late > SEEDS / 10);
 }
 
 int main(void)

@@ -47,11 +47,11 @@ static void any_order_within_a_chain(void **state)
     assert_int_equal(at_bo->skipped.n, 0);
 }
 
-/* A late message of each of the four chains before the current one still opens; one more back does not. */
-static void five_chains_are_remembered(void **state)
+/* A late message of each of the chains before the current one still opens, up to the limit; one more back does not. */
+static void as_many_chains_are_remembered(void **state)
 {
     (void)state;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < CHQ_SESSION_CHAINS_MAX + 1; i++) {
         send_text(&letters[i], &ana, at_ana, "late");
         send_text(&l, &ana, at_ana, "in time");
         expect_text(&bo, at_bo, &l, "in time");
@@ -62,7 +62,7 @@ static void five_chains_are_remembered(void **state)
     assert_int_equal(
         at_bo->skipped.n, CHQ_SESSION_CHAINS_MAX); /* the key of the forgotten chain went with it */
     assert_int_equal(receive_error(&bo, at_bo, &letters[0]), CHQ_AUTH);
-    for (int i = 1; i < 6; i++)
+    for (int i = 1; i < CHQ_SESSION_CHAINS_MAX + 1; i++)
         expect_text(&bo, at_bo, &letters[i], "late");
 }
 
@@ -364,7 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_SESSION(any_order_within_a_chain),
-        WITH_SESSION(five_chains_are_remembered),
+        WITH_SESSION(as_many_chains_are_remembered),
         WITH_SESSION(the_longest_jump_is_taken_and_a_longer_one_refused),
         WITH_SESSION(a_jump_over_two_chains_counts_as_one),
         WITH_SESSION(skipped_keys_die_after_thirty_days),
