@@ -7,7 +7,8 @@ run_bench() {
     for arg in "$@"; do
         case $arg in
             --json) json=yes ;;
-            -*) fail "usage: ./run bench [NAME] [--json]" ;;
+            --markdown) json=markdown ;;
+            -*) fail "usage: ./run bench [NAME] [--json | --markdown]" ;;
             *) only=$arg ;;
         esac
     done

@@ -42,6 +42,7 @@ check "table has a row for each result" test "$(wc -l <"$work/table")" = 4
 check "table names the peer" grep -qE 'turn_cpu +2.5 +us/packet +coturn +5 +0.5 +5' "$work/table"
 check "table is readable for big numbers" grep -q '123,457' "$work/table"
 check "json filters by prefix" test "$("$table" "$work/results" turn yes | wc -l)" = 1
+check "a table in Markdown" grep -qx '|---|---|---|---|---|---|---|' <("$table" "$work/results" '' markdown)
 check "no such benchmark is an error" bash -c '! "$1" "$2" nothing no 2>/dev/null' _ "$table" "$work/results"
 
 # libsodium's archive: the pinned hash decides, whatever the place it comes from; curl and apt-get are played here.
