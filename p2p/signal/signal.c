@@ -8,8 +8,8 @@
 #include "core/crypto/hkdf.h"
 
 enum {
-    HOLD_US =
-        400000, /* relay first: how long the others wait for a relayed candidate, then for a path by it */
+    HOLD_US = 400000, /* relay first: how long the others wait for a relayed candidate */
+    RELAY_UP_US = 2000000, /* and then for a path by it: several round trips of a slow network */
     SETTLE_US = 60000, /* how long the pair by the relay has to itself */
     GATHER_US = 30000 /* candidates found within this time travel together */
 };
@@ -244,7 +244,7 @@ static enum chq_err add_remote(struct chq_signal *s, const struct chq_signal_mes
 static void connect_by_relay(struct chq_signal *s, uint64_t now_us)
 {
     if (s->relayed_known)
-        hold_until(s, now_us + HOLD_US);
+        hold_until(s, now_us + RELAY_UP_US);
     if (s->described)
         flush_by(s, s->hold_until_us > now_us ? s->hold_until_us : now_us);
 }
