@@ -210,7 +210,11 @@ static void begin_reveal(struct chq_agent *a)
 static bool begin_channel(struct chq_agent *a, const struct agent_relay *relay)
 {
     uint64_t affordable = a->balance_micro / relay->price_micro;
-    uint64_t tokens = affordable / 2 < a->config.channel_tokens ? affordable / 2 : a->config.channel_tokens;
+    uint64_t most = a->config.channel_tokens;
+    if (relay != chq_agent_home(a) &&
+        most > AGENT_GUEST_TOKENS) /* a deposit is locked until the channel expires */
+        most = AGENT_GUEST_TOKENS;
+    uint64_t tokens = affordable / 2 < most ? affordable / 2 : most;
     if (tokens < 1)
         tokens = affordable > 0 ? 1 : 0;
     if (tokens == 0)

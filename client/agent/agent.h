@@ -198,7 +198,8 @@ struct chq_agent_actions {
 
 /* What an account asks of its relays; 0 = the default. For tests and for people with opinions. */
 struct chq_agent_config {
-    uint32_t channel_tokens; /* length of a new channel; default 256 */
+    uint32_t
+        channel_tokens; /* length of a new channel; default 256; at most 16 with a relay that is not home */
     uint32_t channel_days; /* until a new channel expires; default 30 */
     uint32_t idle_pay_ms; /* idle time after which the rest of a quantum is paid; default 30,000 */
     uint64_t price_max_micro; /* no relay gets more for one token; default 10,000 */

@@ -40,14 +40,16 @@
 #define AGENT_QUANTUM_BYTES_MIN                                                                              \
     (2u * CHQ_ENVELOPE_BYTES_MAX) /* else a single message could not be paid after use */
 #define AGENT_SESSIONS_PER_DEVICE 3u
-#define AGENT_HELD_MAX            1024u /* per device */
-#define AGENT_STRANGERS_MAX       64u /* unchecked at a time; more wait at the relay */
-#define AGENT_STRANGER_HELD_MAX   16u /* of one that has not said who it is */
-#define AGENT_LOOKUPS_MAX         512u /* more are forgotten when nobody has asked for them for a minute */
-#define AGENT_BUNDLES_KEPT        6u /* the newest bundles' secrets are kept, however old they seem to be */
-#define AGENT_DOUBTS_MAX          3u /* claims too high, in a row, before a channel is given up */
-#define AGENT_DISPUTES_MAX        3u /* channels given up so, before a relay gets no further one */
-#define AGENT_RECORD_VERSION      1u
+#define AGENT_GUEST_TOKENS                                                                                   \
+    16u /* a channel with a contact's relay, which a stranger can name: 1 MiB at 64 KiB each */
+#define AGENT_HELD_MAX          1024u /* per device */
+#define AGENT_STRANGERS_MAX     64u /* unchecked at a time; more wait at the relay */
+#define AGENT_STRANGER_HELD_MAX 16u /* of one that has not said who it is */
+#define AGENT_LOOKUPS_MAX       512u /* more are forgotten when nobody has asked for them for a minute */
+#define AGENT_BUNDLES_KEPT      6u /* the newest bundles' secrets are kept, however old they seem to be */
+#define AGENT_DOUBTS_MAX        3u /* claims too high, in a row, before a channel is given up */
+#define AGENT_DISPUTES_MAX      3u /* channels given up so, before a relay gets no further one */
+#define AGENT_RECORD_VERSION    1u
 
 /* When to try again: doubles from AGENT_RETRY_MIN_MS. */
 struct agent_retry {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "client/cli/cli.h"
@@ -213,7 +214,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is told like a full disk */
     setvbuf(stdout, NULL, _IOLBF, 0);
-    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* keys are in memory: no core files */
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* keys are in memory: no core files, */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core pipes, no other process of this user looking in */
     enum cli_exit exit = parse(&cli, argc, argv, &command, positional, 8);
     if (exit != CLI_DONE || command == NULL)
         return (int)exit;

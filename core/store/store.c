@@ -515,7 +515,8 @@ static enum chq_err open_profile(struct chq_store *s, const char *path, const st
     CHQ_TRY(check_identity(s));
     if (access(path, W_OK) != 0)
         return chq_store_fault_errno(&s->fault, path, errno);
-    CHQ_TRY(run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON;"));
+    CHQ_TRY(run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; "
+                   "PRAGMA secure_delete = ON;"));
     CHQ_TRY(check_structure(s));
     CHQ_TRY(read_unlock(s, &u));
     CHQ_TRY(open_unlock(s, secret, &u));

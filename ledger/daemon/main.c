@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "core/crypto/keys.h"
@@ -93,7 +94,8 @@ static int query(const struct chq_ledger_options *options, int count, char **wor
 int main(int argc, char **argv)
 {
     struct chq_ledger_options options = {0};
-    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* keys are in memory: no core files */
+    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* keys are in memory: no core files, */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* no core pipes, no other process of this user looking in */
     int status = read_options(argc, argv, &options);
     if (status != 0)
         return status;
