@@ -40,24 +40,28 @@
 #define CHQ_STUN_BYTES_MAX            1500
 
 /* relay/turn */
-#define CHQ_TURN_REALM_BYTES_MAX      8 /* so that a 401 is at most 1.5 times its request on the wire */
-#define CHQ_TURN_USERNAME_BYTES_MAX   128
-#define CHQ_TURN_PASSWORD_BYTES_MAX   128
-#define CHQ_TURN_APPS_MAX             8 /* shared secrets of apps that make time-limited credentials */
-#define CHQ_TURN_SECRET_BYTES_MIN     16 /* a shorter one can be guessed from any credential made with it */
-#define CHQ_TURN_SECRET_BYTES_MAX     128
-#define CHQ_TURN_PERMISSIONS_MAX      64 /* per allocation */
-#define CHQ_TURN_CHANNELS_MAX         64 /* per allocation */
-#define CHQ_TURN_ALLOWED_PREFIXES_MAX 32
-#define CHQ_TURN_OWN_ADDRESSES_MAX    64
-#define CHQ_TURN_LIFETIME_DEFAULT_S   600
-#define CHQ_TURN_LIFETIME_MAX_S       3600
-#define CHQ_TURN_PERMISSION_S         300
-#define CHQ_TURN_CHANNEL_S            600
-#define CHQ_TURN_CHANNEL_GRACE_S      300 /* an expired channel is kept from other peers this long */
-#define CHQ_TURN_NONCE_S              600
-#define CHQ_TURN_RESERVATIONS_MAX     64
-#define CHQ_TURN_RESERVATION_S        30
+#define CHQ_TURN_REALM_BYTES_MAX         8 /* so that a 401 is at most 1.5 times its request on the wire */
+#define CHQ_TURN_USERNAME_BYTES_MAX      128
+#define CHQ_TURN_PASSWORD_BYTES_MAX      128
+#define CHQ_TURN_APPS_MAX                8 /* shared secrets of apps that make time-limited credentials */
+#define CHQ_TURN_SECRET_BYTES_MIN        16 /* a shorter one can be guessed from any credential made with it */
+#define CHQ_TURN_SECRET_BYTES_MAX        128
+#define CHQ_TURN_PERMISSIONS_MAX         64 /* per allocation */
+#define CHQ_TURN_CHANNELS_MAX            64 /* per allocation */
+#define CHQ_TURN_ALLOWED_PREFIXES_MAX    32
+#define CHQ_TURN_OWN_ADDRESSES_MAX       64
+#define CHQ_TURN_LIFETIME_DEFAULT_S      600
+#define CHQ_TURN_LIFETIME_MAX_S          3600
+#define CHQ_TURN_PERMISSION_S            300
+#define CHQ_TURN_CHANNEL_S               600
+#define CHQ_TURN_CHANNEL_GRACE_S         300 /* an expired channel is kept from other peers this long */
+#define CHQ_TURN_NONCE_S                 600
+#define CHQ_TURN_RESERVATIONS_MAX        64
+#define CHQ_TURN_STREAMS_MAX             1024 /* TCP and TLS connections */
+#define CHQ_TURN_STREAMS_PER_ADDRESS_MAX 64 /* the same from one IPv4 address or IPv6 /64 */
+#define CHQ_TURN_STREAM_HANDSHAKE_S      8 /* and up to two more until it is looked at */
+#define CHQ_TURN_STREAM_IDLE_S           30 /* without an allocation */
+#define CHQ_TURN_RESERVATION_S           30
 
 /* p2p: calls */
 #define CHQ_CALL_CANDIDATES_MAX         32 /* each way, host + server reflexive + relayed */

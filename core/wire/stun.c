@@ -497,6 +497,17 @@ enum chq_err chq_channel_data_read(struct chq_bytes datagram, uint16_t *channel,
     return CHQ_OK;
 }
 
+size_t chq_stun_frame_bytes(const uint8_t start[4])
+{
+    size_t bytes = chq_load_u16(start + 2);
+    switch (chq_stun_kind_of(chq_bytes(start, 4))) {
+    case CHQ_STUN_KIND_MESSAGE: return bytes % 4 == 0 ? CHQ_STUN_HEADER_BYTES + bytes : 0;
+    case CHQ_STUN_KIND_CHANNEL_DATA: return (CHQ_CHANNEL_HEADER_BYTES + bytes + 3) & ~(size_t)3;
+    case CHQ_STUN_KIND_OTHER: break;
+    }
+    return 0;
+}
+
 void chq_channel_data_header(uint8_t out[CHQ_CHANNEL_HEADER_BYTES], uint16_t channel, uint16_t payload_bytes)
 {
     chq_store_u16(out, channel);

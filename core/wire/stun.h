@@ -222,6 +222,9 @@ CHQ_MUST_CHECK enum chq_err chq_stun_finish(struct chq_writer *w);
  * a channel number (0x4000 to 0x7FFF), or the length passes the datagram. The payload is borrowed. */
 CHQ_MUST_CHECK enum chq_err chq_channel_data_read(
     struct chq_bytes datagram, uint16_t *channel, struct chq_bytes *payload);
+/* Return the bytes of the message or ChannelData that starts with these four on a stream, padding included; 0 when it
+ * cannot be either (RFC 8656 section 12.5: over streams ChannelData is padded to a multiple of 4). */
+size_t chq_stun_frame_bytes(const uint8_t start[4]);
 /* Write the 4-byte header of ChannelData that carries `payload_bytes`; nothing is padded over UDP. */
 void chq_channel_data_header(uint8_t out[CHQ_CHANNEL_HEADER_BYTES], uint16_t channel, uint16_t payload_bytes);
 

@@ -26,7 +26,7 @@ struct chq_relay_config {
     char ledger_address[CHQ_CONFIG_TEXT_BYTES], chain_id[CHQ_CHAIN_ID_CHARS_MAX + 1];
     struct chq_validator validators[CHQ_VALIDATORS_MAX];
     uint32_t validators_count;
-    uint64_t turn_port, turn_port_min, turn_port_max;
+    uint64_t turn_port, turn_tcp_port, turn_tls_port, turn_port_min, turn_port_max;
     char turn_listen[CHQ_CONFIG_TEXT_BYTES], turn_relay_address[CHQ_CONFIG_TEXT_BYTES],
         turn_advertised[CHQ_CONFIG_TEXT_BYTES];
     char turn_allow_peer[CHQ_CONFIG_PEERS_MAX][64];

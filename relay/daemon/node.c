@@ -397,6 +397,9 @@ static enum chq_err start_turn(struct chq_node *node)
     }
     for (uint32_t i = 0; i < config->turn_allow_peer_count; i++)
         allow[i] = config->turn_allow_peer[i];
+    char certificate[CHQ_HOME_PATH_BYTES], key[CHQ_HOME_PATH_BYTES];
+    chq_relay_home_path(certificate, node->home->dir, "tls.crt");
+    chq_relay_home_path(key, node->home->dir, "tls.key");
     struct chq_turn_server_app apps[CHQ_TURN_APPS_MAX];
     for (uint32_t i = 0; i < config->turn_shared_secret_count; i++) {
         const char *entry = config->turn_shared_secret[i], *colon = strchr(entry, ':');
@@ -407,6 +410,10 @@ static enum chq_err start_turn(struct chq_node *node)
     }
     struct chq_turn_server_config turn = {.listen_address = config->turn_listen,
         .listen_port = (uint16_t)config->turn_port,
+        .tcp_port = (uint16_t)config->turn_tcp_port,
+        .tls_port = (uint16_t)config->turn_tls_port,
+        .certificate_file = certificate,
+        .key_file = key,
         .relay_address = config->turn_relay_address,
         .advertised_address = config->turn_advertised[0] != 0 ? config->turn_advertised : NULL,
         .port_min = (uint16_t)config->turn_port_min,

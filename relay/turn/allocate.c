@@ -145,6 +145,7 @@ static struct request stored_request(
     return (struct request){.message = m,
         .from = &a->client,
         .listener = a->listener,
+        .stream = a->stream,
         .key = turn->credentials[a->credential]->key,
         .sha256 = a->request.sha256,
         .credential = a->credential};

@@ -72,6 +72,7 @@ struct allocation {
     uint16_t ports[2]; /* relayed, IPv4 and IPv6; 0: none */
     bool port_open[2];
     uint32_t credential;
+    uint32_t stream;
     struct chq_address client;
     uint64_t client_hash;
     uint64_t expires_us;
@@ -116,6 +117,7 @@ struct request {
     const struct chq_stun_message *message;
     const struct chq_address *from;
     uint8_t listener;
+    uint32_t stream;
     uint64_t unix_s;
     const uint8_t *key; /* NULL: not authenticated */
     bool sha256; /* it used MESSAGE-INTEGRITY-SHA256, so the answer does */

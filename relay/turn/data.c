@@ -177,6 +177,7 @@ void chq_turn_on_peer(
     struct chq_turn_action *action = chq_turn_push(turn, CHQ_TURN_TO_CLIENT);
     action->allocation = slot;
     action->listener = a->listener;
+    action->stream = a->stream;
     action->address = a->client;
     action->payload = datagram;
     if (c != NULL && c->expires_us > turn->now_us) {

@@ -28,6 +28,7 @@ void chq_turn_send_reply(struct chq_turn *turn, const struct request *request, s
     }
     struct chq_turn_action *action = chq_turn_push(turn, CHQ_TURN_TO_CLIENT);
     action->listener = request->listener;
+    action->stream = request->stream;
     action->address = *request->from;
     action->head = chq_writer_bytes(w);
 }

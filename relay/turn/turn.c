@@ -164,6 +164,7 @@ enum chq_err chq_turn_add_allocation(struct chq_turn *turn, const struct request
     a->used = true;
     a->client = *request->from;
     a->listener = request->listener;
+    a->stream = request->stream;
     a->client_hash = hash_address(turn, &a->client, a->listener);
     a->credential = request->credential;
     chq_turn_index_add(&turn->by_client, a->client_hash, at);
@@ -402,6 +403,7 @@ static void on_client(struct chq_turn *turn, const struct chq_turn_event *in)
             struct request request = {.message = &m,
                 .from = &in->client.from,
                 .listener = in->client.listener,
+                .stream = in->client.stream,
                 .unix_s = in->client.unix_s};
             chq_turn_on_request(turn, &request);
             return;
@@ -428,6 +430,12 @@ enum chq_err chq_turn_step(
     case CHQ_TURN_PORT_OPENED: chq_turn_on_port(turn, in->port.allocation, in->port.result); break;
     case CHQ_TURN_CREDENTIAL_ADDED: return add_credential(turn, in);
     case CHQ_TURN_CREDENTIAL_REMOVED: return remove_credential(turn, in->removed.username);
+    case CHQ_TURN_CLIENT_GONE: {
+        uint32_t slot = chq_turn_find_allocation(turn, &in->gone.from, in->gone.listener);
+        if (slot != CHQ_TURN_INDEX_NONE)
+            chq_turn_remove_allocation(turn, slot);
+        break;
+    }
     case CHQ_TURN_TIMEOUT: on_timeout(turn); break;
     }
     return CHQ_OK;
@@ -436,6 +444,11 @@ enum chq_err chq_turn_step(
 uint64_t chq_turn_deadline_us(const struct chq_turn *turn)
 {
     return turn->deadline_us;
+}
+
+bool chq_turn_serves(struct chq_turn *turn, const struct chq_address *from, uint8_t listener)
+{
+    return chq_turn_find_allocation(turn, from, listener) != CHQ_TURN_INDEX_NONE;
 }
 
 const struct chq_turn_stats *chq_turn_stats(const struct chq_turn *turn)

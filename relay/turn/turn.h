@@ -13,7 +13,7 @@
 #include "relay/turn/peer_filter.h"
 
 /*
- * A TURN server over UDP (RFC 8656) as a protocol core: events in, actions out; no socket, clock or randomness of its
+ * A TURN server (RFC 8656) as a protocol core: events in, actions out; no socket, clock or randomness of its
  * own. The shell (udp.h) owns sockets: it opens and closes the relayed ports the core asks for and reports back.
  *
  * Long-term credentials only (RFC 8489 section 9.2), stateless nonce, key by MD5, MESSAGE-INTEGRITY or
@@ -51,6 +51,7 @@ enum chq_turn_event_type {
     CHQ_TURN_PORT_OPENED, /* answers CHQ_TURN_OPEN_PORT, before any other event */
     CHQ_TURN_CREDENTIAL_ADDED, /* or replaced */
     CHQ_TURN_CREDENTIAL_REMOVED, /* closes its allocations */
+    CHQ_TURN_CLIENT_GONE, /* its connection was closed: so is its allocation */
     CHQ_TURN_TIMEOUT /* chq_turn_deadline_us has come */
 };
 
@@ -68,9 +69,14 @@ struct chq_turn_event {
         struct {
             struct chq_address from;
             uint8_t listener; /* which listening socket: part of the 5-tuple */
+            uint32_t stream; /* the shell's own number of the connection; 0: a datagram */
             uint64_t unix_s; /* the time of day; time-limited credentials alone are held against it */
             struct chq_bytes datagram;
         } client;
+        struct {
+            struct chq_address from;
+            uint8_t listener;
+        } gone;
         struct {
             uint32_t allocation;
             struct chq_address from;
@@ -105,6 +111,7 @@ struct chq_turn_action {
     enum chq_turn_action_type type;
     uint32_t allocation;
     uint8_t listener;
+    uint32_t stream; /* TO_CLIENT: as the client's messages came with */
     bool dont_fragment; /* TO_PEER: drop the payload rather than send it in fragments */
     struct chq_address address;
     struct chq_bytes head, payload, tail;
@@ -144,6 +151,9 @@ CHQ_MUST_CHECK enum chq_err chq_turn_step(
 
 /* Return when to call CHQ_TURN_TIMEOUT; UINT64_MAX: never. */
 uint64_t chq_turn_deadline_us(const struct chq_turn *turn);
+
+/* Return whether the client at `from` has an allocation. */
+bool chq_turn_serves(struct chq_turn *turn, const struct chq_address *from, uint8_t listener);
 
 /* Return the counts (borrowed). */
 const struct chq_turn_stats *chq_turn_stats(const struct chq_turn *turn);

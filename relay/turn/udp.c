@@ -20,6 +20,7 @@
 #include "relay/turn/locals.h"
 #include "relay/turn/outbox.h"
 #include "relay/turn/sockaddr.h"
+#include "relay/turn/stream.h"
 #include "relay/turn/turn.h"
 
 #define DATAGRAM_BYTES_MAX                                                                                   \
@@ -27,6 +28,7 @@
 #define TAIL_BYTES    4
 #define LISTEN_KEY    UINT64_MAX
 #define WAKE_KEY      (UINT64_MAX - 1)
+#define STREAM_KEY    (UINT64_C(1) << 32) /* and above; below: port_key */
 #define SOCKET_BUFFER (4 * 1024 * 1024)
 /* Each wake-up costs several packets' worth of work, so a busy server lets some gather first. Off below
  * BUSY_PER_MS, and where calls bring FULL_CALL packets by themselves. */
@@ -80,6 +82,9 @@ struct chq_turn_server {
     union chq_sockaddr in_from[CHQ_TURN_BATCH];
     union chq_turn_control in_control[CHQ_TURN_BATCH];
     struct chq_turn_outbox outbox;
+    struct chq_turn_streams *streams; /* NULL: neither TCP nor TLS */
+    unsigned stream_slot; /* where the next message of a stream goes */
+    uint64_t unsent_messages;
     bool any_address; /* the listening socket takes every address, so answers say which they come from */
     struct chq_turn_locals locals;
     unsigned in_used; /* how many of `in` have to be made ready again */
@@ -179,6 +184,21 @@ static void send_to_peer(struct chq_turn_server *s, const struct chq_turn_action
     }
 }
 
+/* `data` is head, payload and tail in one piece, in a slot. */
+static void send_to_client(struct chq_turn_server *s, const struct chq_turn_action *action, uint8_t *data)
+{
+    size_t size = action->head.size + action->payload.size + action->tail.size;
+    if (action->stream == 0) {
+        chq_turn_outbox_add(
+            &s->outbox, s->listen_fd, &action->address, &s->locals, action->listener, data, size);
+        return;
+    }
+    for (; size % 4 != 0; size++) /* RFC 8656 section 12.5: over streams ChannelData is padded */
+        data[size] = 0;
+    if (!chq_turn_streams_send(s->streams, action->stream, chq_bytes(data, size)))
+        s->unsent_messages++;
+}
+
 /* Do what the core asked for; `slot` is where the datagram it speaks of lies. A port that is opened leads to a step of
  * its own, which is why this goes round until nothing is asked any more. */
 static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *slot)
@@ -200,8 +220,7 @@ static void carry_out(struct chq_turn_server *s, uint64_t now_us, struct slot *s
                     data -= action->head.size;
                 }
                 memcpy(data, action->head.data, action->head.size);
-                chq_turn_outbox_add(&s->outbox, s->listen_fd, &action->address, &s->locals, action->listener,
-                    data, action->head.size + action->payload.size + action->tail.size);
+                send_to_client(s, action, data);
                 break;
             case CHQ_TURN_OPEN_PORT:
                 opened.port.allocation = action->allocation;
@@ -257,6 +276,43 @@ static void relay_batch(struct chq_turn_server *s, int fd, const struct chq_turn
     chq_turn_outbox_flush(&s->outbox, &s->locals);
 }
 
+static void on_stream_message(void *context, uint32_t stream, const struct chq_address *from,
+    uint8_t listener, struct chq_bytes message)
+{
+    struct chq_turn_server *s = context;
+    struct slot *slot = &s->slots[s->stream_slot];
+    CHQ_ASSERT(message.size <= sizeof slot->data);
+    if (s->stream_slot == 0)
+        chq_turn_outbox_flush(&s->outbox, &s->locals); /* before slots are used again */
+    s->stream_slot = (s->stream_slot + 1) % CHQ_TURN_BATCH;
+    memcpy(slot->data, message.data, message.size);
+    const struct chq_turn_event event = {.now_us = monotonic_us(),
+        .type = CHQ_TURN_FROM_CLIENT,
+        .client = {.from = *from,
+            .listener = listener,
+            .stream = stream,
+            .unix_s = unix_s(),
+            .datagram = chq_bytes(slot->data, message.size)}};
+    CHQ_ASSERT(chq_turn_step(s->turn, &event, &s->actions) == CHQ_OK);
+    carry_out(s, event.now_us, slot);
+}
+
+static void on_stream_gone(void *context, const struct chq_address *from, uint8_t listener)
+{
+    struct chq_turn_server *s = context;
+    const struct chq_turn_event event = {.now_us = monotonic_us(),
+        .type = CHQ_TURN_CLIENT_GONE,
+        .gone = {.from = *from, .listener = listener}};
+    CHQ_ASSERT(chq_turn_step(s->turn, &event, &s->actions) == CHQ_OK);
+    carry_out(s, event.now_us, &s->slots[0]);
+}
+
+static bool is_stream_served(void *context, const struct chq_address *from, uint8_t listener)
+{
+    const struct chq_turn_server *s = context;
+    return chq_turn_serves(s->turn, from, listener);
+}
+
 /* Run what other threads asked for; return false when it is time to stop. */
 static bool run_commands(struct chq_turn_server *s)
 {
@@ -289,7 +345,7 @@ static bool run_commands(struct chq_turn_server *s)
 static void publish_stats(struct chq_turn_server *s)
 {
     struct chq_turn_stats stats = *chq_turn_stats(s->turn);
-    stats.dropped_packets += s->too_long_packets + s->outbox.unsent_packets;
+    stats.dropped_packets += s->too_long_packets + s->outbox.unsent_packets + s->unsent_messages;
     CHQ_ASSERT(pthread_mutex_lock(&s->lock) == 0);
     s->stats = stats;
     CHQ_ASSERT(pthread_mutex_unlock(&s->lock) == 0);
@@ -298,6 +354,8 @@ static void publish_stats(struct chq_turn_server *s)
 static int wait_ms(const struct chq_turn_server *s)
 {
     uint64_t deadline_us = chq_turn_deadline_us(s->turn), now_us = monotonic_us();
+    if (s->streams != NULL && chq_turn_streams_need_sweep(s->streams) && deadline_us > now_us + 1000000)
+        deadline_us = now_us + 1000000;
     if (deadline_us == UINT64_MAX)
         return -1;
     if (deadline_us <= now_us)
@@ -354,12 +412,17 @@ static void *run(void *arg)
                 go_on = run_commands(s);
             } else if (key == LISTEN_KEY) {
                 relay_batch(s, s->listen_fd, &from_client);
+            } else if (key >= STREAM_KEY) {
+                chq_turn_streams_ready(s->streams, key, ready[i].events);
+                chq_turn_outbox_flush(&s->outbox, &s->locals);
             } else if (s->port_fds[key] >= 0) { /* not closed earlier in this round */
                 struct chq_turn_event from_peer = {
                     .type = CHQ_TURN_FROM_PEER, .peer = {.allocation = (uint32_t)(key / 2)}};
                 relay_batch(s, s->port_fds[key], &from_peer);
             }
         }
+        if (s->streams != NULL)
+            chq_turn_streams_sweep(s->streams, monotonic_us());
         if (chq_turn_deadline_us(s->turn) <= monotonic_us()) {
             struct chq_turn_event timeout = {.now_us = monotonic_us(), .type = CHQ_TURN_TIMEOUT};
             CHQ_ASSERT(chq_turn_step(s->turn, &timeout, &s->actions) == CHQ_OK);
@@ -511,6 +574,27 @@ static enum chq_err open_sockets(struct chq_turn_server *s, const struct chq_tur
     return CHQ_OK;
 }
 
+static enum chq_err open_streams(struct chq_turn_server *s, const struct chq_turn_server_config *config)
+{
+    struct chq_turn_streams_config streams = {.epoll_fd = s->epoll_fd,
+        .first_key = STREAM_KEY,
+        .tcp_port = config->tcp_port,
+        .tls_port = config->tls_port,
+        .certificate_file = config->certificate_file,
+        .key_file = config->key_file,
+        .message_bytes_max = DATAGRAM_BYTES_MAX,
+        .user = {on_stream_message, on_stream_gone, is_stream_served, s}};
+    if (config->tcp_port == 0 && config->tls_port == 0)
+        return CHQ_OK;
+    CHQ_TRY(chq_address_read_host(config->listen_address, 0, &streams.listen));
+    enum chq_err err = chq_turn_streams_new(&streams, &s->streams);
+    if (err == CHQ_IO)
+        chq_logf(&s->log, CHQ_LOG_ERROR, "turn: cannot serve TCP port %u and TLS port %u on %s: %s",
+            (unsigned)config->tcp_port, (unsigned)config->tls_port, config->listen_address,
+            errno != 0 ? strerrordesc_np(errno) : "certificate and key do not load");
+    return err;
+}
+
 /* Signals are the main thread's. */
 static enum chq_err start_thread(struct chq_turn_server *s)
 {
@@ -538,6 +622,8 @@ enum chq_err chq_turn_server_start(const struct chq_turn_server_config *config, 
     enum chq_err err = make_core(s, config);
     if (err == CHQ_OK)
         err = open_sockets(s, config);
+    if (err == CHQ_OK)
+        err = open_streams(s, config);
     if (err == CHQ_OK)
         err = start_thread(s);
     if (err != CHQ_OK) {
@@ -619,6 +705,7 @@ void chq_turn_server_stop(struct chq_turn_server *server)
         wake(server);
         CHQ_ASSERT(pthread_join(server->thread, NULL) == 0);
     }
+    chq_turn_streams_free(server->streams);
     for (uint32_t i = 0; server->port_fds != NULL && i < server->port_fds_n; i++)
         if (server->port_fds[i] >= 0)
             (void)close(server->port_fds[i]);

@@ -10,7 +10,7 @@
 #include "core/base/random.h"
 
 /*
- * The TURN server over UDP as a thread: sockets, clock and system randomness around the pure core in turn.h. All
+ * The TURN server over UDP, and over TCP and TLS where asked for (stream.h), as a thread: sockets, clock and system randomness around the pure core in turn.h. All
  * functions below may be called from any thread; the server never calls back.
  */
 struct chq_turn_server;
@@ -33,6 +33,8 @@ struct chq_turn_server_config {
     const char *const
         *allow; /* peer prefixes ("10.0.0.0/8", "::1/128") that are allowed though special; may be NULL */
     uint32_t allow_count;
+    uint16_t tcp_port, tls_port; /* 0: not offered; on listen_address */
+    const char *certificate_file, *key_file; /* PEM, for tls_port; borrowed for the call */
     const struct chq_turn_server_app *apps;
     uint32_t app_count; /* at most CHQ_TURN_APPS_MAX */
     uint32_t allocations_max; /* 0: 4,096 */
@@ -58,7 +60,8 @@ struct chq_turn_server_stats {
 /*
  * Open the listening socket, start the thread, and return the server in *out. `config` is borrowed for the call.
  * CHQ_MALFORMED: an address or prefix is not one; CHQ_LIMIT: the realm is too long, the port range is empty, too many
- * allowed prefixes or apps, a secret is too short or too long; CHQ_IO: the socket cannot be opened or bound (address in use): one log line says which;
+ * allowed prefixes or apps, a secret is too short or too long; CHQ_IO: the socket cannot be opened or bound (address in use), or certificate and key do not
+ * load: one log line says which;
  * CHQ_NO_MEMORY.
  */
 CHQ_MUST_CHECK enum chq_err chq_turn_server_start(

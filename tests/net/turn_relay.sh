@@ -40,7 +40,7 @@ until_true "$ledger" query info --dir "$dir/chain" || fail "the ledger does not 
 base=$((20000 + RANDOM % 8000))
 "$relay" init --dir "$dir/relay" --ledger "$dir/chain/ledger.sock" --bind 127.0.0.1 --port $base --turn-port $((base + 1)) \
     --allow-peer 127.0.0.1/32 >>"$dir/init.log" 2>&1 || fail "relay init"
-sed -i 's/^#* *static_user *=.*//; s/^#* *static_unmetered *=.*//; s/^#* *shared_secret *=.*//; s/^\[turn\]$/[turn]\nstatic_user = ana:secret\nshared_secret = app:of-an-app-and-the-relay\nstatic_unmetered = yes/' \
+sed -i 's/^#* *static_user *=.*//; s/^#* *static_unmetered *=.*//; s/^#* *shared_secret *=.*//; s/^\[turn\]$/[turn]\nstatic_user = ana:secret\nshared_secret = app:of-an-app-and-the-relay\nstatic_unmetered = yes\ntcp_port = '$((base + 3))'\ntls_port = '$((base + 4))'/; s/^tcp_port = 0$//; s/^tls_port = 0$//' \
     "$dir/relay/relay.conf"
 "$relay" run --dir "$dir/relay" >"$dir/relay.log" 2>&1 &
 jobs_to_end+=($!)
@@ -60,7 +60,7 @@ run() {
     local name=$1 clients=$2 packets=$3 bytes=$4 total=$(($2 * $3)) before after sent received lost
     shift 4
     before=$(carried)
-    timeout 60 turnutils_uclient -c $login -p $((base + 1)) -e 127.0.0.1 -r $((base + 2)) -l "$bytes" \
+    timeout 60 turnutils_uclient -c $login -p "${port:-$((base + 1))}" -e 127.0.0.1 -r $((base + 2)) -l "$bytes" \
         -n "$packets" -m "$clients" -z 5 "$@" 127.0.0.1 >"$dir/$name.log" 2>&1
     after=$(carried)
     sent=$(grep -o 'tot_send_msgs=[0-9]*' "$dir/$name.log" | tail -1 | cut -d= -f2)
@@ -75,6 +75,11 @@ login="-u ana -w secret"
 run send 2 100 172 -s
 run channel 2 100 172
 run channel-odd-size 1 50 171
+port=$((base + 3))
+run tcp 2 100 171 -t
+port=$((base + 4))
+run tls 2 100 172 -t -S -s
+port=''
 login="-u bo -W of-an-app-and-the-relay" # a time-limited credential
 run time-limited 2 100 172
 app=$("$relay" status --json --dir "$dir/relay" | /usr/bin/python3 -c '

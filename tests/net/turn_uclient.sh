@@ -21,13 +21,13 @@ host=127.0.0.1 relay6=''
 turnutils_peer -L 127.0.0.1 -p $peer_port >"$dir/peer" 2>&1 &
 jobs_to_end+=($!)
 
-login='--user ana:secret' client_login='-u ana -w secret' rtcp=-c
+login='--user ana:secret' client_login='-u ana -w secret' rtcp=-c streams='' stream_port=''
 
 # count the packets of one run: NAME CLIENTS PACKETS BYTES OPTIONS...
 run() {
     local name=$1 clients=$2 packets=$3 bytes=$4; shift 4
     mkfifo "$dir/$name.in"
-    "$server" --listen $host $relay6 --allow $host $login --per-user 63 <"$dir/$name.in" >"$dir/$name.out" 2>"$dir/$name.err" &
+    "$server" --listen $host $relay6 --allow $host $login $streams --per-user 63 <"$dir/$name.in" >"$dir/$name.out" 2>"$dir/$name.err" &
     local pid=$! port='' i
     jobs_to_end+=($pid)
     exec 7>"$dir/$name.in"
@@ -35,7 +35,7 @@ run() {
         port=$(sed -n 's/^port //p' "$dir/$name.out"); [ -n "$port" ] && break
         read -r -t 0.05 <> <(:)
     done
-    timeout 60 turnutils_uclient $rtcp $client_login -p "$port" -e $host -r $peer_port -l "$bytes" -n "$packets" \
+    timeout 60 turnutils_uclient $rtcp $client_login -p "${stream_port:-$port}" -e $host -r $peer_port -l "$bytes" -n "$packets" \
         -m "$clients" -z 5 "$@" $host >"$dir/$name.client" 2>&1
     exec 7>&-
     wait $pid
@@ -59,6 +59,18 @@ run send-odd-size 1 50 171 -s
 run channel 2 100 172
 run channel-big 1 50 1200 -D
 run many 10 20 172
+tcp=$((28000 + RANDOM % 2000)) tls=$((30000 + RANDOM % 2000))
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=relay -days 2 -keyout "$dir/key" -out "$dir/crt" 2>/dev/null
+streams="--tcp $tcp --tls $tls --certificate $dir/crt --key $dir/key" stream_port=$tcp
+run tcp-send 2 100 172 -t -s
+run tcp-channel-odd-size 2 100 171 -t
+run tcp-channel-big 1 50 1200 -t -D
+run tcp-many 10 20 172 -t
+stream_port=$tls
+run tls-send 2 100 171 -t -S -s
+run tls-channel 2 100 172 -t -S
+run tls-channel-odd-size 1 50 173 -t -S
+streams='' stream_port=''
 run dont-fragment 1 50 172 -g -s
 rtcp='' # with the RTCP port beside each RTP port: EVEN-PORT, RESERVATION-TOKEN
 run reserved-ports 2 50 172

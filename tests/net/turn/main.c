@@ -18,6 +18,7 @@
 static const char usage[] =
     "usage: chasqui-test-turn [--listen ADDRESS] [--port N] [--relay ADDRESS] [--relay6 ADDRESS]\n"
     "           [--ports MIN-MAX] [--realm R] [--allow PREFIX]... [--user NAME:PASSWORD] [--secret S]\n"
+    "           [--tcp PORT] [--tls PORT --certificate FILE --key FILE]\n"
     "           [--limit BYTES]\n"
     "           [--rate UNAUTHENTICATED_PER_S] [--per-user ALLOCATIONS]\n";
 
@@ -60,6 +61,14 @@ static void read_option(struct options *o, const char *name, char *value)
         o->allow[o->config.allow_count++] = value;
     } else if (strcmp(name, "--user") == 0) {
         o->user = value;
+    } else if (strcmp(name, "--tcp") == 0) {
+        o->config.tcp_port = (uint16_t)number(value, 65535);
+    } else if (strcmp(name, "--tls") == 0) {
+        o->config.tls_port = (uint16_t)number(value, 65535);
+    } else if (strcmp(name, "--certificate") == 0) {
+        o->config.certificate_file = value;
+    } else if (strcmp(name, "--key") == 0) {
+        o->config.key_file = value;
     } else if (strcmp(name, "--secret") == 0) {
         o->secret = value;
     } else if (strcmp(name, "--limit") == 0) {

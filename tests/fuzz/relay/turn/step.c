@@ -82,7 +82,12 @@ static void record(struct world *world, uint8_t kind, struct chq_bytes in)
         break;
     }
     case 4: world_pass(world, first); break;
-    case 5: (void)world_allocate(world, &client); break;
+    case 5:
+        if (first == 255)
+            (void)!world_step(
+                world, (struct chq_turn_event){.type = CHQ_TURN_CLIENT_GONE, .gone = {client, 0}});
+        (void)world_allocate(world, &client);
+        break;
     case 6:
         world->port_results_n = world->port_results_at + 1 < 16 ? world->port_results_at + 1 : 0;
         if (world->port_results_n > 0)

@@ -340,9 +340,39 @@ static void first_byte_tells_the_kind(void **state)
     }
 }
 
+static void frames_of_a_stream(void **state)
+{
+    (void)state;
+    static const struct {
+        int number;
+        uint8_t start[4];
+        size_t bytes;
+    } rows[] = {{1, {0, 1, 0, 0}, 20}, {2, {0, 1, 0, 8}, 28}, {3, {0, 1, 0, 9}, 0}, {4, {0x40, 0, 0, 0}, 4},
+        {5, {0x40, 0, 0, 1}, 8}, {6, {0x7F, 0xFF, 0, 4}, 8}, {7, {0x40, 0, 0xFF, 0xFF}, 65540},
+        {8, {0x80, 0, 0, 0}, 0}, {9, {0xFF, 0, 0, 0}, 0}, {10, {0x03, 0xFF, 0xFF, 0xFC}, 65552},
+        {11, {0x04, 0, 0, 0}, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (chq_stun_frame_bytes(rows[i].start) != rows[i].bytes)
+            fail_msg("row %d: %zu", rows[i].number, chq_stun_frame_bytes(rows[i].start));
+}
+
+static void address_errors_are_written(void **state)
+{
+    (void)state;
+    uint8_t storage[64];
+    static const uint8_t id[CHQ_STUN_TRANSACTION_ID_BYTES];
+    struct chq_writer w = chq_writer_fixed(storage, sizeof storage);
+    chq_stun_begin(&w, CHQ_STUN_ALLOCATE, CHQ_STUN_SUCCESS, id);
+    chq_stun_write_address_error(&w, 6, 440);
+    assert_int_equal(chq_stun_finish(&w), CHQ_OK);
+    assert_memory_equal(storage + 20, "\x80\1\0\4\2\0\4\50", 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_of_a_stream),
+        cmocka_unit_test(address_errors_are_written),
         cmocka_unit_test(bad_input_is_refused),
         cmocka_unit_test(long_texts_and_many_peers_are_refused),
         cmocka_unit_test(every_method_and_class_survives),

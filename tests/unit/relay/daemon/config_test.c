@@ -96,6 +96,8 @@ static void bad_inputs(void **state)
         {"[turn]\nshared_secret = a:0123456789abcdef\nshared_secret = a:fedcba9876543210" REST,
             "line 3: [turn] shared_secret = (not shown): this name"},
         /* 37 */ {"[turn]\nshared_secret = a:" LONG_SECRET REST, "16 to 128"},
+        /* 39 */ {"[turn]\ntcp_port = 65536" REST, "from 0 to 65535"},
+        /* 40 */ {"[turn]\ntls_port = x" REST, "from 0 to 65535"},
         /* 38 */ {"[turn]\n" NINE_SECRETS REST, "at most 8 apps"},
     };
     static struct chq_relay_config config;

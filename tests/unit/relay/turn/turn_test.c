@@ -227,6 +227,27 @@ static void refresh_moves_the_end(void **state)
     assert_int_equal(world_send(world, &client), 443);
 }
 
+/* A connection that closes takes its allocation with it, and only its own. */
+static void a_closed_connection_ends_its_allocation(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(world_allocate(world, &client), 0);
+    for (uint8_t listener = 0; listener < 2;
+         listener++) { /* the same address on another listener is another */
+        struct chq_turn_event gone = {
+            .type = CHQ_TURN_CLIENT_GONE, .gone = {.from = client, .listener = (uint8_t)(1 - listener)}};
+        assert_true(chq_turn_serves(world->turn, &client, 0));
+        assert_false(chq_turn_serves(world->turn, &client, 1));
+        assert_int_equal(world_step(world, gone), CHQ_OK);
+        assert_int_equal(world->closed, listener);
+    }
+    assert_false(chq_turn_serves(world->turn, &client, 0));
+    assert_int_equal(
+        world_step(world, (struct chq_turn_event){.type = CHQ_TURN_CLIENT_GONE, .gone = {.from = client}}),
+        CHQ_OK);
+    assert_int_equal(world->closed, 1);
+}
+
 static void ports_come_back(void **state)
 {
     struct world *world = *state;
@@ -562,6 +583,7 @@ int main(void)
         WORLD_TEST(keeps_to_its_quotas),
         WORLD_TEST(tries_other_ports_and_gives_up_cleanly),
         WORLD_TEST(refresh_moves_the_end),
+        WORLD_TEST(a_closed_connection_ends_its_allocation),
         WORLD_TEST(ports_come_back),
         WORLD_TEST(many_allocations_end_together),
         WORLD_TEST(an_allocation_belongs_to_its_user),
