@@ -426,8 +426,12 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
         queue = queue->next;
     if (queue == NULL || memcmp(queue->relay, relay->id, 32) != 0 || a->leave_wanted || queue->gap)
         return;
-    if (in->deliver.sequence <= queue->sequence) { /* taken before, the acknowledgement was lost */
+    if (in->deliver.sequence <=
+        queue->sequence) { /* taken and counted before, the acknowledgement was lost */
         acknowledge(a, relay, queue);
+        relay->claim_stale =
+            true; /* the relay charges it now; what it counts is asked for when it is quiet */
+        relay->carried_us = a->now_us;
         return;
     }
     if (!check_gap(a, relay, queue, in->deliver.sequence))

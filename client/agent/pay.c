@@ -109,8 +109,12 @@ static void attach(struct chq_agent *a, struct agent_relay *relay, struct agent_
     chq_sign(frame.attach.signature, &key, CHQ_DOMAIN_ATTACH, chq_bytes(message, sizeof message));
     chq_wipe(&key, sizeof key);
     relay->attached = NULL;
-    if (chq_agent_ask(a, relay, &frame, AGENT_ASK_ATTACH, c) != NULL)
-        relay->attaching = c;
+    if (chq_agent_ask(a, relay, &frame, AGENT_ASK_ATTACH, c) == NULL)
+        return;
+    relay->attaching = c;
+    relay->claim_stale =
+        false; /* the answer has all that went before it; what is counted from now on makes it stale */
+    relay->since_claim_bytes = 0;
 }
 
 void chq_agent_on_attached(
@@ -125,8 +129,6 @@ void chq_agent_on_attached(
     }
     relay->attached = channel;
     relay->attach_retry = (struct agent_retry){0};
-    relay->claim_stale = false;
-    relay->since_claim_bytes = 0;
     channel->acked = in->attached.index;
     channel->claimed_bytes = in->attached.carried_bytes;
 }
