@@ -392,11 +392,12 @@ static bool on_envelope(struct chq_agent *a, struct agent_relay *relay, const st
     return taken;
 }
 
-static void acknowledge(struct chq_agent *a, struct agent_relay *relay, const struct agent_queue *queue)
+static void acknowledge(
+    struct chq_agent *a, struct agent_relay *relay, const struct agent_queue *queue, uint64_t sequence)
 {
     struct chq_frame frame = {.type = CHQ_FRAME_ACK};
     memcpy(frame.ack.queue_id, queue->id, 32);
-    frame.ack.sequence = queue->sequence;
+    frame.ack.sequence = sequence;
     chq_agent_send(a, relay, &frame);
 }
 
@@ -428,7 +429,8 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
         return;
     if (in->deliver.sequence <=
         queue->sequence) { /* taken and counted before, the acknowledgement was lost */
-        acknowledge(a, relay, queue);
+        acknowledge(
+            a, relay, queue, in->deliver.sequence); /* no further than was delivered on this connection */
         relay->claim_stale =
             true; /* the relay charges it now; what it counts is asked for when it is quiet */
         relay->carried_us = a->now_us;
@@ -449,6 +451,6 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
     queue->gap_retry = (struct agent_retry){0};
     queue->dirty = true;
     chq_agent_count(a, relay, in->deliver.envelope.size);
-    acknowledge(a, relay, queue);
+    acknowledge(a, relay, queue, queue->sequence);
     a->again = true;
 }
