@@ -26,7 +26,8 @@ enum cli_exit {
 };
 
 struct cli_options {
-    const char *profile, *passphrase_file, *invite, *handle, *play, *record, *microphone, *speaker;
+    const char *profile, *passphrase_file, *invite, *handle, *words_file, *play, *record, *microphone,
+        *speaker;
     bool json, keyring, answer, help, wait, relay_only, no_sound;
     uint32_t wait_s, seconds, last;
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +75,11 @@ static enum cli_exit wait_ready(struct cli *cli)
             bool taken = e->error == CHQ_ERROR_HANDLE_TAKEN;
             enum cli_exit exit = cli_fail(e->error, e->text);
             if (taken) {
-                fprintf(stderr,
-                    "The new profile was removed and the words above are void; choose another handle.\n");
+                fprintf(stderr, cli->options.words_file != NULL
+                                    ? "The ledger knows no account of these words, and the handle is "
+                                      "another's; the new profile was removed.\n"
+                                    : "The new profile was removed and the words above are void; choose "
+                                      "another handle.\n");
                 chq_client_discard(cli->client);
                 cli->client = NULL;
             }
@@ -87,9 +91,45 @@ static enum cli_exit wait_ready(struct cli *cli)
         "on with that)");
 }
 
+/* Read the words that the user wrote down; false: said why not. */
+static bool read_words_file(const char *path, char words[CHQ_WORDS_CHARS + 256])
+{
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (f == NULL) {
+        fprintf(stderr, "chasqui: the words file %s cannot be read: %s\n", path, strerror(errno));
+        return false;
+    }
+    size_t n = fread(words, 1, CHQ_WORDS_CHARS + 255, f);
+    words[n] = '\0';
+    if (f != stdin)
+        fclose(f);
+    return true;
+}
+
+static enum chq_error make_account(
+    struct cli *cli, const struct chq_client_options *options, char why[CHQ_WHY_CHARS])
+{
+    char words[CHQ_WORDS_CHARS + 256];
+    enum chq_error error;
+    if (cli->options.words_file == NULL) {
+        error =
+            chq_client_create(options, cli->options.invite, cli->options.handle, words, &cli->client, why);
+        if (error == CHQ_ERROR_NONE)
+            show_words(cli, words);
+    } else if (read_words_file(cli->options.words_file, words)) {
+        error =
+            chq_client_restore(options, cli->options.invite, cli->options.handle, words, &cli->client, why);
+    } else {
+        error = CHQ_ERROR_ARGUMENT;
+        snprintf(why, CHQ_WHY_CHARS, "give the file that holds the 24 words");
+    }
+    explicit_bzero(words, sizeof words);
+    return error;
+}
+
 enum cli_exit cli_run_init(struct cli *cli)
 {
-    char profile[1024], words[CHQ_WORDS_CHARS], why[CHQ_WHY_CHARS] = "", *passphrase = NULL;
+    char profile[1024], why[CHQ_WHY_CHARS] = "", *passphrase = NULL;
     enum cli_exit exit = CLI_DONE;
     if (cli->options.invite == NULL || cli->options.handle == NULL) {
         fprintf(stderr, "chasqui: init needs --invite LINK and --handle NAME\n"
@@ -102,14 +142,9 @@ enum cli_exit cli_run_init(struct cli *cli)
         return exit;
     struct chq_client_options options = {
         .size = sizeof options, .profile = profile, .passphrase = passphrase};
-    enum chq_error error =
-        chq_client_create(&options, cli->options.invite, cli->options.handle, words, &cli->client, why);
+    enum chq_error error = make_account(cli, &options, why);
     cli_forget(passphrase);
-    if (error != CHQ_ERROR_NONE)
-        return cli_fail(error, why);
-    show_words(cli, words);
-    explicit_bzero(words, sizeof words);
-    return wait_ready(cli);
+    return error != CHQ_ERROR_NONE ? cli_fail(error, why) : wait_ready(cli);
 }
 
 /* ---- id */

@@ -7,7 +7,7 @@
 
 const struct cli_command cli_commands[] = {
     {"init", "--invite LINK --handle NAME", "make an account and its profile on this machine",
-        COMMON " invite handle keyring wait",
+        COMMON " invite handle words-file keyring wait",
         "Makes a new account with a handle that is unique in the network, and shows 24 words, once: whoever "
         "has\n"
         "them has the account, so write them down on paper. The relay that invited you gives a starting "
@@ -16,11 +16,17 @@ const struct cli_command cli_commands[] = {
         "\n"
         "  --invite LINK      the link that a relay's operator gives out ('chasqui-relay invite' prints it)\n"
         "  --handle NAME      2 to 32 characters a-z 0-9 - _ . ; how others find you\n"
+        "  --words-file FILE  bring an account back from its 24 words ('-' reads them from the standard "
+        "input); give "
+        "its\n"
+        "                     own handle. Credit and new messages come back, contacts and old messages do "
+        "not\n"
         "  --keyring          keep the profile's key in the desktop's keyring instead of asking for a "
         "passphrase\n"
         "  --wait[=SECONDS]   how long to wait for the ledger (default 30)\n"
         "\n"
-        "example: chasqui init --invite chasqui:pgFr... --handle ana\n",
+        "example: chasqui init --invite chasqui:pgFr... --handle ana\n"
+        "         chasqui init --invite chasqui:pgFr... --handle ana --words-file - --profile ~/restored\n",
         0, 0, cli_run_init},
     {"id", "[HANDLE]", "show who you are, and the safety number with a contact", COMMON,
         "Shows your handle, account and device. With a contact's handle it shows the safety number too: 60 "

@@ -22,6 +22,7 @@ static const struct option known[] = {
     {"passphrase-file", TEXT, AT(passphrase_file), 0},
     {"invite", TEXT, AT(invite), 0},
     {"handle", TEXT, AT(handle), 0},
+    {"words-file", TEXT, AT(words_file), 0},
     {"play", TEXT, AT(play), 0},
     {"record", TEXT, AT(record), 0},
     {"microphone", TEXT, AT(microphone), 0},

@@ -298,34 +298,77 @@ static enum chq_error create_store(struct chq_client *c, const struct chq_client
     return CHQ_ERROR_NONE;
 }
 
-enum chq_error chq_client_create(const struct chq_client_options *options, const char *invitation,
-    const char *handle, char words[CHQ_WORDS_CHARS], struct chq_client **out, char why[CHQ_WHY_CHARS])
+/* What create and restore have in common, once the entropy is there. */
+static enum chq_error make_client(
+    const struct chq_client_options *options, struct create *create, struct chq_client **out, char *why)
 {
     char text[CHQ_WHY_CHARS] = "";
-    struct create create = {.invitation = invitation, .handle = handle, .why = text};
-    *out = NULL;
-    memset(words, 0, CHQ_WORDS_CHARS);
-    enum chq_error error = check_wishes(options, invitation, handle, why);
-    if (error != CHQ_ERROR_NONE)
-        return error;
     struct chq_client *c = client_new(options);
     if (c == NULL)
         return say(why, CHQ_ERROR_FAILED, "no file descriptors left");
-    error = create_store(c, options, text);
+    create->why = text;
+    enum chq_error error = create_store(c, options, text);
     if (error == CHQ_ERROR_NONE)
         error = client_start(c, text);
     if (error == CHQ_ERROR_NONE) {
-        chq_random_fill(&c->worker.random, create.entropy, sizeof create.entropy);
-        run_job(c, job_create, &create);
-        error = create.error;
+        run_job(c, job_create, create);
+        error = create->error;
     }
     if (error == CHQ_ERROR_NONE) {
-        chq_recovery_write(words, create.entropy);
         *out = c;
     } else {
         client_free(c);
         say(why, error, text);
     }
+    return error;
+}
+
+enum chq_error chq_client_create(const struct chq_client_options *options, const char *invitation,
+    const char *handle, char words[CHQ_WORDS_CHARS], struct chq_client **out, char why[CHQ_WHY_CHARS])
+{
+    struct create create = {.invitation = invitation, .handle = handle};
+    struct chq_random random = chq_system_random();
+    *out = NULL;
+    memset(words, 0, CHQ_WORDS_CHARS);
+    enum chq_error error = check_wishes(options, invitation, handle, why);
+    if (error != CHQ_ERROR_NONE)
+        return error;
+    chq_random_fill(&random, create.entropy, sizeof create.entropy);
+    error = make_client(options, &create, out, why);
+    if (error == CHQ_ERROR_NONE)
+        chq_recovery_write(words, create.entropy);
+    chq_wipe(&create.entropy, sizeof create.entropy);
+    return error;
+}
+
+static enum chq_error read_words(const char *words, uint8_t entropy[32], char *why)
+{
+    char text[CHQ_WHY_CHARS];
+    unsigned wrong = 0;
+    switch (chq_recovery_read(entropy, words, &wrong)) {
+    case CHQ_OK: return CHQ_ERROR_NONE;
+    case CHQ_MALFORMED:
+        g_snprintf(text, sizeof text, "word %u is not one of the list; look at its spelling", wrong);
+        break;
+    case CHQ_LIMIT: g_snprintf(text, sizeof text, "there are %u words, but an account has 24", wrong); break;
+    default:
+        g_strlcpy(text, "the words do not belong together: one is wrong, or two are swapped", sizeof text);
+    }
+    return say(why, CHQ_ERROR_ARGUMENT, text);
+}
+
+enum chq_error chq_client_restore(const struct chq_client_options *options, const char *invitation,
+    const char *handle, const char *words, struct chq_client **out, char why[CHQ_WHY_CHARS])
+{
+    struct create create = {.invitation = invitation, .handle = handle};
+    *out = NULL;
+    enum chq_error error = check_wishes(options, invitation, handle, why);
+    if (error == CHQ_ERROR_NONE && words == NULL)
+        error = say(why, CHQ_ERROR_ARGUMENT, "the 24 words are missing");
+    if (error == CHQ_ERROR_NONE)
+        error = read_words(words, create.entropy, why);
+    if (error == CHQ_ERROR_NONE)
+        error = make_client(options, &create, out, why);
     chq_wipe(&create.entropy, sizeof create.entropy);
     return error;
 }

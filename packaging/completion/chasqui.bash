@@ -13,7 +13,7 @@ _chasqui() {
     esac
     if [[ $current == -* || ( -n $command && $command == init ) ]]; then
         case $command in
-            init) everywhere+=' --invite --handle --keyring --wait=' ;;
+            init) everywhere+=' --invite --handle --words-file --keyring --wait=' ;;
             add | send | wallet | pay) everywhere+=' --wait=' ;;
             history) everywhere+=' --last' ;;
             listen) everywhere+=' --answer --play --record --microphone --speaker --no-sound --seconds --relay-only' ;;

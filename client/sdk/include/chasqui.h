@@ -97,6 +97,15 @@ enum chq_error chq_client_create(const struct chq_client_options *options, const
     const char *handle, char words[CHQ_WORDS_CHARS], struct chq_client **out, char why[CHQ_WHY_CHARS]);
 
 /*
+ * Bring an account back from its 24 `words`, as a further device of it in a new profile; otherwise as chq_client_create.
+ * `handle` counts only where the ledger does not know the account (then it is made anew; CHQ_ERROR_HANDLE_TAKEN as an event
+ * if it is another's). Credit, handle and new messages come back; contacts and old messages do not, they are on the
+ * devices only. ARGUMENT when the words are not 24 of the list in their order, `why` says which is wrong.
+ */
+enum chq_error chq_client_restore(const struct chq_client_options *options, const char *invitation,
+    const char *handle, const char *words, struct chq_client **out, char why[CHQ_WHY_CHARS]);
+
+/*
  * Open a profile and begin to work: connect to the home relays, receive, send what waits. Errors: ARGUMENT, NO_PROFILE,
  * PROFILE_*, PASSPHRASE, DISK*, KEYRING, MEMORY.
  */
