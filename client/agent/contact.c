@@ -290,9 +290,12 @@ static void take_list(struct chq_agent *a, struct agent_contact *contact, const 
     }
     if (proved->list.version < contact->list_version) {
         security(a, contact, "an older device list than the one known was shown; it was not used");
+        contact->since_us = a->now_us;
+        chq_agent_backoff(a, &contact->retry);
         return;
     }
     contact->checked_us = a->now_us;
+    contact->retry = (struct agent_retry){0};
     if (contact->known && proved->list.version == contact->list_version)
         return;
     memcpy(contact->root_key, proved->account.root_key, 32);
@@ -343,6 +346,8 @@ static bool advance_handle(struct chq_agent *a, struct agent_contact *contact)
 static void advance_devices(struct chq_agent *a, struct agent_contact *contact)
 {
     uint64_t since = contact->since_us;
+    if (contact->known && contact->checked_us == 0 && !chq_agent_due(a, &contact->retry))
+        return; /* an older list was shown a moment ago */
     if (contact->checked_us != 0) {
         if (a->now_us < contact->checked_us + AGENT_LIST_FRESH_US)
             return; /* looked at again when something is to be sent later */

@@ -427,12 +427,13 @@ void chq_agent_on_deliver(struct chq_agent *a, struct agent_relay *relay, const 
         queue = queue->next;
     if (queue == NULL || memcmp(queue->relay, relay->id, 32) != 0 || a->leave_wanted || queue->gap)
         return;
-    if (in->deliver.sequence <=
-        queue->sequence) { /* taken and counted before, the acknowledgement was lost */
-        acknowledge(
-            a, relay, queue, in->deliver.sequence); /* no further than was delivered on this connection */
-        relay->claim_stale =
-            true; /* the relay charges it now; what it counts is asked for when it is quiet */
+    if (in->deliver.sequence <= queue->sequence) {
+        /*
+         * Taken and counted before, but the acknowledgement was lost. No further than what was delivered on this
+         * connection, and ask for the relay's count when it is quiet: it charges now.
+         */
+        acknowledge(a, relay, queue, in->deliver.sequence);
+        relay->claim_stale = true;
         relay->carried_us = a->now_us;
         return;
     }

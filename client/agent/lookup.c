@@ -77,6 +77,8 @@ void chq_agent_advance_lookups(struct chq_agent *a)
         l->asking = chq_agent_ask(a, relay, &frame, AGENT_ASK_LOOKUP, l) != NULL;
         l->asked_us = a->now_us;
         l->asked_height = chq_light_newest_height(a->light);
+        if (l->asked_height < a->light_stored)
+            l->asked_height = a->light_stored;
     }
 }
 

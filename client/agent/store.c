@@ -281,7 +281,8 @@ void chq_agent_store_status(
 static void store_light(struct chq_agent *a)
 {
     uint64_t height = chq_light_newest_height(a->light);
-    if (height == a->light_stored)
+    if (height <=
+        a->light_stored) /* after a start the light client knows nothing but the floor it was given */
         return;
     struct chq_writer w = begin(2);
     chq_cbor_pair_uint(&w, 2, height);

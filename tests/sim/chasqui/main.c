@@ -30,8 +30,9 @@ static int usage(void)
 /* A seed decides how big the world is and how bad the weather. */
 static struct sim_options options_of(uint64_t seed)
 {
-    struct sim_options o = {
-        .clients = 2 + (uint32_t)(seed % 7 == 0), .relays = 1 + (uint32_t)(seed % 2), .messages = 6};
+    struct sim_options o = {.clients = 2u + (seed % 7 == 0) + (seed % 13 == 0),
+        .relays = 1 + (uint32_t)(seed % 3),
+        .messages = 6};
     o.faults_from_us = seed % 4 * 3000000;
     o.faults_until_us = o.faults_from_us + 20000000 + seed % 5 * 10000000;
     o.crash = seed % 3 == 0 ? 0 : 20;

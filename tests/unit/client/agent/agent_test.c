@@ -419,6 +419,28 @@ static void damaged_records(void **state)
     chq_agent_free(b.agent);
 }
 
+/* A restart must not be a way to show an old state: what was seen stays seen, over any number of starts. */
+static void the_floor_never_sinks(void **state)
+{
+    (void)state;
+    static struct bench b;
+    static const uint8_t height_50[] = {0xa2, 0x01, 0x01, 0x02, 0x18, 0x32};
+    const struct chq_agent_record record = {
+        .table = CHQ_AGENT_LIGHT, .key = chq_bytes("", 1), .value = chq_bytes(height_50, sizeof height_50)};
+    bench_init(&b);
+    step_ok(&b, create(&b, "ana"));
+    keep(&b, &record);
+    for (int i = 0; i < 3; i++) {
+        start(&b);
+        step_ok(&b, (struct chq_agent_event){.type = CHQ_AGENT_START});
+        step_ok(&b, (struct chq_agent_event){.type = CHQ_AGENT_LINK_UP});
+    }
+    for (size_t i = 0; i < b.rows_n; i++)
+        if (b.rows[i].table == CHQ_AGENT_LIGHT)
+            assert_memory_equal(b.rows[i].value, height_50, sizeof height_50);
+    chq_agent_free(b.agent);
+}
+
 static void history_records(void **state)
 {
     (void)state;
@@ -463,6 +485,7 @@ int main(void)
         cmocka_unit_test(silence),
         cmocka_unit_test(bad_frames),
         cmocka_unit_test(damaged_records),
+        cmocka_unit_test(the_floor_never_sinks),
         cmocka_unit_test(history_records),
         cmocka_unit_test(leaves),
     };
