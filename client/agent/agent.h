@@ -7,6 +7,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
+#include "core/base/limits.h"
 #include "core/base/random.h"
 
 /*
@@ -53,9 +54,8 @@ enum chq_agent_table {
     CHQ_AGENT_TABLES_MAX = 16
 };
 
-#define CHQ_AGENT_KEY_BYTES_MAX 48
-#define CHQ_AGENT_HOST_CHARS    256 /* with terminator */
-#define CHQ_AGENT_HANDLE_CHARS  33 /* with terminator */
+#define CHQ_AGENT_HOST_CHARS   256 /* with terminator */
+#define CHQ_AGENT_HANDLE_CHARS 33 /* with terminator */
 
 struct chq_agent_record {
     enum chq_agent_table table;

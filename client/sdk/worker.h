@@ -8,6 +8,7 @@
 #include "client/sdk/events.h"
 #include "client/sdk/include/chasqui.h"
 #include "client/sdk/link.h"
+#include "core/base/limits.h"
 #include "core/store/store.h"
 
 /*
@@ -18,8 +19,6 @@ struct chq_talk;
 
 /* Beside the agent's tables (below 32): received messages that the app has not marked as shown; key as MESSAGES, no value. */
 #define CHQ_WORKER_UNSHOWN 32
-
-#define CHQ_WORKER_RELAYS_MAX 16
 
 struct chq_worker_relay {
     uint8_t relay[32];

@@ -92,4 +92,77 @@
 #define CHQ_MICROCREDIT_SUPPLY_MAX    INT64_C(4000000000000000000)
 #define CHQ_VALIDATORS_MAX            150
 
+/* core/crypto */
+#define CHQ_MERKLE_PATH_MAX     32
+#define CHQ_SPARSE_DEPTH_MAX    256
+#define CHQ_PASSWORD_PASSES_MAX 32
+#define CHQ_PASSWORD_BYTES_MAX  (1024u * 1024 * 1024)
+
+/* core/wire */
+#define CHQ_GENESIS_BYTES_MAX         (16 * 1024)
+#define CHQ_CHANNEL_GRACE_S_MAX       (30 * 24 * 3600)
+#define CHQ_STUN_PEERS_MAX            16 /* XOR-PEER-ADDRESS in one message */
+#define CHQ_INVITATION_BYTES_MAX      8192 /* of the map */
+#define CHQ_INVITATION_CHARACTERS_MAX (8 + (CHQ_INVITATION_BYTES_MAX * 4 + 2) / 3)
+#define CHQ_INCEPTION_BYTES_MAX       256
+#define CHQ_RELAY_RECORD_BYTES_MAX    512
+#define CHQ_LEDGER_REASON_BYTES_MAX   256
+#define CHQ_PROOF_BYTES_MAX           (16 * 1024)
+#define CHQ_VALIDATOR_POWER_MAX       (UINT64_C(1) << 60) /* CometBFT's MaxTotalVotingPower is 2^63 / 8 */
+#define CHQ_PREKEY_BUNDLE_BYTES_MAX   4096
+#define CHQ_ONE_TIME_PREKEY_BYTES_MAX 2048
+#define CHQ_FRAME_LEDGER_BYTES_MAX    (CHQ_FRAME_BYTES_MAX - 64) /* a ledger request or reply inside a frame */
+#define CHQ_RECORD_VALUE_BYTES_MAX    CHQ_DEVICE_LIST_BYTES_MAX
+#define CHQ_SIGNED_HEADER_BYTES_MAX   (32 * 1024)
+
+/* core/session */
+#define CHQ_SESSION_PLAIN_BYTES_MAX 13312 /* always fits an envelope, whatever is beside it */
+
+/* core/store */
+#define CHQ_STORE_TABLES_MAX     256
+#define CHQ_STORE_ITEM_KEY_MAX   256
+#define CHQ_STORE_ITEM_VALUE_MAX (4 * 1024 * 1024)
+
+/* p2p/media */
+#define CHQ_WAV_BYTES_MAX (128u << 20)
+
+/* p2p/call */
+#define CHQ_CALL_MOVES_MAX 8
+
+/* relay/turn */
+#define CHQ_TURN_LOCALS_MAX  64
+#define CHQ_TURN_ACTIONS_MAX 128
+
+/* relay/mailbox */
+#define CHQ_DELIVER_UNACKNOWLEDGED_MAX 64
+
+/* relay/meter */
+#define CHQ_METER_QUANTUM_BYTES_MIN     65536 /* four envelopes: with less, both can stand still owing nothing */
+#define CHQ_METER_QUANTUM_BYTES_MAX     UINT32_MAX
+#define CHQ_METER_CHANNELS_ATTACHED_MAX 4 /* on one connection; a fifth lets go the oldest */
+
+/* relay/daemon */
+#define CHQ_CONFIG_BYTES_MAX        (64 * 1024)
+#define CHQ_CONFIG_PEERS_MAX        CHQ_TURN_ALLOWED_PREFIXES_MAX
+#define CHQ_CONFIG_STATIC_USERS_MAX 8
+#define CHQ_CONFIG_SECRET_NAME_MAX  32
+
+/* ledger/shard */
+#define CHQ_SHARD_BITS_MAX 16
+
+/* ledger/engine */
+#define CHQ_BLOCK_BATCHES_MAX 4096
+#define CHQ_BLOCK_BYTES_MAX   (16 * 1024 * 1024)
+
+/* ledger/daemon */
+#define CHQ_LEDGER_CONFIG_BYTES_MAX (16 * 1024)
+#define CHQ_LEDGER_CLIENTS_MAX      256
+#define CHQ_LEDGER_PIPELINE_MAX     64 /* unanswered batches of one client */
+
+/* client/agent */
+#define CHQ_AGENT_KEY_BYTES_MAX 48
+
+/* client/sdk */
+#define CHQ_WORKER_RELAYS_MAX 16
+
 #endif

@@ -8,13 +8,13 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
+#include "core/base/limits.h"
 #include "core/crypto/hash.h"
 
 /*
  * Merkle trees over SHA-256. The list tree is RFC 6962 section 2.1 (and CometBFT's): leaf = SHA-256(0x00, data),
  * inner = SHA-256(0x01, left, right), split at the largest power of two below n, empty = SHA-256("").
  */
-#define CHQ_MERKLE_PATH_MAX 32
 
 void chq_merkle_leaf(uint8_t out[CHQ_HASH_BYTES], struct chq_bytes data);
 void chq_merkle_inner(
@@ -36,7 +36,6 @@ CHQ_MUST_CHECK enum chq_err chq_merkle_climb(
  * 32 zero bytes, and a subtree with one leaf is that leaf, so a leaf stands as high as it is alone. Left is bit 0;
  * the first bit is the highest of byte 0.
  */
-#define CHQ_SPARSE_DEPTH_MAX 256
 
 void chq_sparse_leaf(
     uint8_t out[CHQ_HASH_BYTES], const uint8_t key[32], const uint8_t value_hash[CHQ_HASH_BYTES]);

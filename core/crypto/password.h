@@ -6,14 +6,13 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
+#include "core/base/limits.h"
 
 #define CHQ_PASSWORD_SALT_BYTES 16
 #define CHQ_PASSWORD_KEY_BYTES  32
 /* What new profiles use (RFC 9106 section 4 second choice has 64 MiB too), and the most that a stored one may ask for. */
 #define CHQ_PASSWORD_PASSES_DEFAULT 3
 #define CHQ_PASSWORD_BYTES_DEFAULT  (64u * 1024 * 1024)
-#define CHQ_PASSWORD_PASSES_MAX     32
-#define CHQ_PASSWORD_BYTES_MAX      (1024u * 1024 * 1024)
 
 /*
  * Make a key of `passphrase` by Argon2id v1.3 (RFC 9106), one lane. CHQ_LIMIT when `passes` is not 1 to

@@ -105,9 +105,6 @@ CHQ_MUST_CHECK enum chq_err chq_session_accept(struct chq_session **out, const s
 CHQ_MUST_CHECK enum chq_err chq_session_encrypt(struct chq_session *session, struct chq_bytes plain,
     uint64_t now_s, const struct chq_random *random, struct chq_writer *out);
 
-/* The largest plaintext that always fits, whatever the envelope carries beside it. */
-#define CHQ_SESSION_PLAIN_BYTES_MAX 13312
-
 /*
  * Decrypt a normal envelope and append the plaintext to `plain`.
  *   CHQ_AUTH    not for this session, or forged: try the next session

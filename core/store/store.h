@@ -8,6 +8,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
+#include "core/base/limits.h"
 #include "core/base/random.h"
 
 /*
@@ -29,9 +30,6 @@
 struct chq_store;
 
 #define CHQ_STORE_KEY_BYTES      32
-#define CHQ_STORE_TABLES_MAX     256
-#define CHQ_STORE_ITEM_KEY_MAX   256
-#define CHQ_STORE_ITEM_VALUE_MAX (4 * 1024 * 1024)
 #define CHQ_STORE_FAULT_TEXT_MAX 512
 
 /* What opens a profile: a passphrase (key NULL) or a key of CHQ_STORE_KEY_BYTES that a keyring keeps. */

@@ -39,12 +39,9 @@ enum chq_frame_type {
     CHQ_FRAME_PING = 23
 };
 
-#define CHQ_RELAY_PROTOCOL_VERSION    1
-#define CHQ_ID_BYTES                  32 /* relay, queue, channel and account ids, queue keys, challenges */
-#define CHQ_PUT_ID_BYTES              16
-#define CHQ_PREKEY_BUNDLE_BYTES_MAX   4096
-#define CHQ_ONE_TIME_PREKEY_BYTES_MAX 2048
-#define CHQ_FRAME_LEDGER_BYTES_MAX    (CHQ_FRAME_BYTES_MAX - 64) /* a ledger request or reply inside a frame */
+#define CHQ_RELAY_PROTOCOL_VERSION 1
+#define CHQ_ID_BYTES               32 /* relay, queue, channel and account ids, queue keys, challenges */
+#define CHQ_PUT_ID_BYTES           16
 
 enum chq_queue_kind { CHQ_QUEUE_CONTACT = 0, CHQ_QUEUE_FRONT_DOOR = 1 };
 

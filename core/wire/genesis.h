@@ -2,6 +2,7 @@
 #ifndef CHQ_CORE_WIRE_GENESIS_H
 #define CHQ_CORE_WIRE_GENESIS_H
 
+#include "core/base/limits.h"
 #include "core/wire/inception.h"
 #include "core/wire/validator.h"
 
@@ -10,9 +11,7 @@
  *   {1: version uint (1), 2: chain id text(50), 3: time unix s, 4: issuer's inception bytes, 5: validators,
  *    6: supply cap micro, 7: channel grace s}
  */
-#define CHQ_GENESIS_BYTES_MAX       (16 * 1024)
 #define CHQ_CHANNEL_GRACE_S_DEFAULT 120
-#define CHQ_CHANNEL_GRACE_S_MAX     (30 * 24 * 3600)
 
 struct chq_genesis {
     char chain_id[CHQ_CHAIN_ID_CHARS_MAX + 1]; /* letters, digits, - and _ */

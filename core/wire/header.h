@@ -17,7 +17,6 @@
  */
 
 #define CHQ_VALIDATOR_ADDRESS_BYTES 20
-#define CHQ_SIGNED_HEADER_BYTES_MAX (32 * 1024)
 
 struct chq_time {
     int64_t s; /* since 1970 */

@@ -4,13 +4,12 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
+#include "core/base/limits.h"
 #include "core/wire/validator.h"
 
 /* An invitation link: all that a new client needs to trust a chain and reach a relay (docs/protocol.md section 8). */
 
-#define CHQ_INVITATION_PREFIX         "chasqui:"
-#define CHQ_INVITATION_BYTES_MAX      8192 /* of the map */
-#define CHQ_INVITATION_CHARACTERS_MAX (8 + (CHQ_INVITATION_BYTES_MAX * 4 + 2) / 3)
+#define CHQ_INVITATION_PREFIX "chasqui:"
 
 struct chq_invitation {
     char chain_id[CHQ_CHAIN_ID_CHARS_MAX + 1];

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "core/base/limits.h"
 #include "core/wire/header.h"
 #include "core/wire/record.h"
 
@@ -14,8 +15,6 @@
  */
 
 #define CHQ_LEDGER_FRAME_HEAD_BYTES 4
-#define CHQ_LEDGER_REASON_BYTES_MAX 256
-#define CHQ_PROOF_BYTES_MAX         (16 * 1024)
 
 enum chq_ledger_request_type { CHQ_LEDGER_INFO = 1, CHQ_LEDGER_SUBMIT = 2, CHQ_LEDGER_QUERY = 3 };
 

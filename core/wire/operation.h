@@ -11,11 +11,9 @@
 
 /* One ledger instruction (docs/protocol.md section 5). Form is checked here, rules in ledger/state. */
 
-#define CHQ_ID_BYTES               32 /* account, relay, channel and queue ids */
-#define CHQ_INCEPTION_BYTES_MAX    256
-#define CHQ_RELAY_RECORD_BYTES_MAX 512
-#define CHQ_SALT_BYTES             32
-#define CHQ_SETTLEMENT_BYTES       48
+#define CHQ_ID_BYTES         32 /* account, relay, channel and queue ids */
+#define CHQ_SALT_BYTES       32
+#define CHQ_SETTLEMENT_BYTES 48
 
 enum chq_operation_type {
     CHQ_OPERATION_CREATE = 1,

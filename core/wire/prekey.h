@@ -5,10 +5,8 @@
 #include <stdbool.h>
 
 #include "core/base/bytes.h"
+#include "core/base/limits.h"
 #include "core/wire/id.h"
-
-#define CHQ_PREKEY_BUNDLE_BYTES_MAX   4096
-#define CHQ_ONE_TIME_PREKEY_BYTES_MAX 2048
 
 /* Prekey ids are chosen by the device, 1 to 2^32 - 1, never used again for another key of the same kind. */
 

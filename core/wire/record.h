@@ -2,6 +2,7 @@
 #ifndef CHQ_CORE_WIRE_RECORD_H
 #define CHQ_CORE_WIRE_RECORD_H
 
+#include "core/base/limits.h"
 #include "core/wire/operation.h"
 
 /* What the ledger holds and proves, by kind (docs/protocol.md section 5, 'State records'). */
@@ -13,8 +14,7 @@ enum chq_record_kind {
     CHQ_RECORD_RELAY = 4, /* key: relay id */
     CHQ_RECORD_CHANNEL = 5 /* key: channel id */
 };
-#define CHQ_RECORD_KINDS           5
-#define CHQ_RECORD_VALUE_BYTES_MAX CHQ_DEVICE_LIST_BYTES_MAX
+#define CHQ_RECORD_KINDS 5
 
 /* H("chasqui handle v1", handle): the key of a handle record. */
 void chq_handle_key(uint8_t out[32], struct chq_bytes handle);

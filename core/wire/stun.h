@@ -8,6 +8,7 @@
 #include "core/base/address.h"
 #include "core/base/bytes.h"
 #include "core/base/err.h"
+#include "core/base/limits.h"
 
 /*
  * STUN (RFC 8489) and TURN (RFC 8656) messages, read strictly and written side by side. No allocation, no crypto
@@ -101,7 +102,6 @@ enum chq_stun_has {
     CHQ_STUN_HAS_MAPPED_PLAIN = 1 << 23 /* MAPPED-ADDRESS */
 };
 
-#define CHQ_STUN_PEERS_MAX   16 /* XOR-PEER-ADDRESS in one message */
 #define CHQ_STUN_UNKNOWN_MAX 8 /* unknown comprehension-required attributes that are remembered */
 
 /* A message that was read; views point into the bytes given to chq_stun_read. Fields without their bit are zero. */

@@ -14,8 +14,6 @@ struct chq_validator {
     uint64_t power;
 };
 
-#define CHQ_VALIDATOR_POWER_MAX (UINT64_C(1) << 60) /* CometBFT's MaxTotalVotingPower is 2^63 / 8 */
-
 /* Read an array of 1 to CHQ_VALIDATORS_MAX validators, each key once; CHQ_MALFORMED sticks to the reader. */
 size_t chq_validators_get(struct chq_reader *r, struct chq_validator out[CHQ_VALIDATORS_MAX]);
 void chq_validators_put(struct chq_writer *w, const struct chq_validator *validators, size_t count);

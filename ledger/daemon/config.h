@@ -7,13 +7,13 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
+#include "core/base/limits.h"
 
 /*
  * ledger.conf in the chain's folder: `key = value` lines; comments start with # or ; at the start of a line. Strict:
  * what is not known, given twice or not allowed is an error that names the line. The command line wins over it.
  */
-#define CHQ_LEDGER_CONFIG_FILE      "ledger.conf"
-#define CHQ_LEDGER_CONFIG_BYTES_MAX (16 * 1024)
+#define CHQ_LEDGER_CONFIG_FILE "ledger.conf"
 
 struct chq_ledger_config {
     char socket[PATH_MAX]; /* "": ledger.sock in the folder */

@@ -2,13 +2,12 @@
 #ifndef CHQ_LEDGER_DAEMON_SERVER_H
 #define CHQ_LEDGER_DAEMON_SERVER_H
 
+#include "core/base/limits.h"
 #include "core/base/log.h"
 #include "ledger/engine/engine.h"
 
 /* The shell around an engine: sockets, frames, one poll loop. docs/protocol.md section 6. */
 
-#define CHQ_LEDGER_CLIENTS_MAX      256
-#define CHQ_LEDGER_PIPELINE_MAX     64 /* unanswered batches of one client */
 #define CHQ_LEDGER_CLIENT_OUT_BYTES (2 * 1024 * 1024) /* unread replies: no more requests are taken */
 #define CHQ_LEDGER_SOCKET_FILE      "ledger.sock"
 

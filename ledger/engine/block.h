@@ -2,14 +2,12 @@
 #ifndef CHQ_LEDGER_ENGINE_BLOCK_H
 #define CHQ_LEDGER_ENGINE_BLOCK_H
 
+#include "core/base/limits.h"
 #include "core/crypto/keys.h"
 #include "core/wire/genesis.h"
 #include "core/wire/header.h"
 
 /* Blocks of the embedded engine: the header a CometBFT chain of one validator would have, and its one vote. */
-
-#define CHQ_BLOCK_BATCHES_MAX 4096
-#define CHQ_BLOCK_BYTES_MAX   (16 * 1024 * 1024)
 
 /* The newest block; height 0: there is none. */
 struct chq_tip {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define CHQ_SHARD_BITS_MAX 16
+#include "core/base/limits.h"
 
 /*
  * The shard of an account where there are 2^bits of them: the top `bits` (0 to CHQ_SHARD_BITS_MAX) of BLAKE2b-256 of

@@ -5,6 +5,7 @@
 #include <glib.h>
 
 #include "core/base/bytes.h"
+#include "core/base/limits.h"
 #include "core/base/log.h"
 #include "p2p/ice/ice.h"
 #include "p2p/media/audio.h"
@@ -34,8 +35,6 @@ struct chq_call_move {
     enum chq_path_kind to;
     char local[72], remote[72]; /* "host 192.0.2.1:5000" and the like */
 };
-
-#define CHQ_CALL_MOVES_MAX 8
 
 struct chq_call_stats {
     enum chq_call_state state;

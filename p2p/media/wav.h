@@ -3,9 +3,9 @@
 #define CHQ_P2P_MEDIA_WAV_H
 
 #include "core/base/bytes.h"
+#include "core/base/limits.h"
 
 #define CHQ_WAV_HEADER_BYTES 44
-#define CHQ_WAV_BYTES_MAX    (128u << 20)
 
 /* The samples of a RIFF WAVE file: 16-bit little-endian PCM. */
 struct chq_wav {

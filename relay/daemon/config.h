@@ -6,18 +6,15 @@
 #include <stdint.h>
 
 #include "core/base/bytes.h"
+#include "core/base/limits.h"
 #include "core/wire/validator.h"
 
 /*
  * relay.conf: sections, `key = value` lines, comments from # or ; at the start of a line. Strict: what is not known, given
  * twice or out of range is an error that names the line and what is allowed.
  */
-#define CHQ_CONFIG_BYTES_MAX        (64 * 1024)
-#define CHQ_CONFIG_TEXT_BYTES       256
-#define CHQ_CONFIG_ERROR_BYTES      512
-#define CHQ_CONFIG_PEERS_MAX        CHQ_TURN_ALLOWED_PREFIXES_MAX
-#define CHQ_CONFIG_STATIC_USERS_MAX 8
-#define CHQ_CONFIG_SECRET_NAME_MAX  32
+#define CHQ_CONFIG_TEXT_BYTES  256
+#define CHQ_CONFIG_ERROR_BYTES 512
 
 struct chq_relay_config {
     char host[CHQ_CONFIG_TEXT_BYTES], bind[CHQ_CONFIG_TEXT_BYTES], region[33];

@@ -2,6 +2,7 @@
 #ifndef CHQ_RELAY_MAILBOX_MAILBOX_H
 #define CHQ_RELAY_MAILBOX_MAILBOX_H
 
+#include "core/base/limits.h"
 #include "core/wire/frame.h"
 
 /*
@@ -136,8 +137,6 @@ struct chq_mailbox_actions { /* valid until the next step */
         size_t n;
     } ready;
 };
-
-#define CHQ_DELIVER_UNACKNOWLEDGED_MAX 64
 
 /* Make an empty mailbox. CHQ_NO_MEMORY. */
 CHQ_MUST_CHECK enum chq_err chq_mailbox_new(

@@ -3,6 +3,7 @@
 #define CHQ_RELAY_METER_METER_H
 
 #include "core/base/gauge.h"
+#include "core/base/limits.h"
 #include "core/wire/frame.h"
 #include "core/wire/record.h"
 
@@ -24,12 +25,8 @@ struct chq_meter_config {
     uint32_t connections_max, channels_max;
 };
 
-/* Four envelopes: a smaller quantum could stand still with nobody owing anything. */
-#define CHQ_METER_QUANTUM_BYTES_MIN     65536
-#define CHQ_METER_QUANTUM_BYTES_MAX     UINT32_MAX
-#define CHQ_METER_EXPIRY_MARGIN_S       120 /* no service this near to a channel's expiry */
-#define CHQ_METER_CHANNELS_ATTACHED_MAX 4 /* on one connection; a fifth lets go the oldest */
-#define CHQ_METER_NONE                  UINT32_MAX
+#define CHQ_METER_EXPIRY_MARGIN_S 120 /* no service this near to a channel's expiry */
+#define CHQ_METER_NONE            UINT32_MAX
 
 /* A channel as the database keeps it. */
 struct chq_meter_row {

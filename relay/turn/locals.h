@@ -7,8 +7,7 @@
 #include <sys/socket.h>
 
 #include "core/base/address.h"
-
-#define CHQ_TURN_LOCALS_MAX 64
+#include "core/base/limits.h"
 
 /*
  * A socket that listens on every address must answer from the one that was asked, or clients behind NAT never see the

@@ -8,6 +8,7 @@
 #include "core/base/bytes.h"
 #include "core/base/err.h"
 #include "core/base/gauge.h"
+#include "core/base/limits.h"
 #include "core/base/random.h"
 #include "core/wire/stun.h"
 #include "relay/turn/peer_filter.h"
@@ -117,7 +118,6 @@ struct chq_turn_action {
     struct chq_bytes head, payload, tail;
 };
 
-#define CHQ_TURN_ACTIONS_MAX 128
 #define CHQ_TURN_HEAD_BYTES_MAX                                                                              \
     64 /* of `head` before a payload; a message of its own (no payload) may be longer */
 
