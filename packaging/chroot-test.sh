@@ -65,7 +65,7 @@ git -C "$root/srv/chasqui" log -1 --format='chroot: clone of %h %s'
 # Everything mounted below lives in this mount namespace and goes with it.
 inside() {
     # shellcheck disable=SC2016
-    unshare --mount --pid --fork --kill-child --propagation private bash -c '
+    exec unshare --mount --pid --fork --kill-child --propagation private bash -c '
         root=$1; shift
         mount --bind "$root" "$root" && cd "$root" &&
         mount -t proc proc "$root/proc" && mount -t sysfs sysfs "$root/sys" &&
@@ -75,12 +75,16 @@ inside() {
     ' _ "$root" "$@"
 }
 
-status=0
+status=0 child=''
+trap '[ -z "$child" ] || kill -KILL "$child"; exit 130' INT TERM
 for verb in "${verbs[@]}"; do
     start=$SECONDS
     echo "chroot: ./run $verb"
-    inside "./run $verb </dev/null"
+    inside "./run $verb </dev/null" &
+    child=$!
+    wait $child
     rc=$?
+    child=''
     echo "chroot: ./run $verb: exit $rc after $((SECONDS - start)) s"
     [ $rc -eq 0 ] || { status=1; break; }
 done
