@@ -69,11 +69,11 @@ def align(sent, heard):
 
 
 def follow(sent, heard):
-    """Undo what an adaptive playout did: shift each half second of `heard` to where it fits `sent` best (200 ms at most).
+    """Undo what an adaptive playout did: shift each half second of `heard` to where it fits `sent` best (80 ms at most).
 
     Return the shifted signal and how often the shift changed by more than 5 ms.
     """
-    block, around, reach = RATE // 2, RATE // 4, RATE // 5
+    block, around, reach = RATE // 2, RATE // 4, RATE * 2 // 25
     out, shift, changes = np.zeros(len(sent)), 0, 0
     padded = np.concatenate([np.zeros(reach), heard, np.zeros(reach + block)])
     loud = 0.02 * np.abs(sent).max()
